@@ -41,7 +41,7 @@ pub fn pieces(pieces: impl Iterator<Item = Bytes> + Send + Unpin + 'static, leng
     pieces.map_err(|never| match never {}).boxed_unsync()
 }
 
-/// A body in pieces whose creation is work: between two of them, other tasks get their turn.
+/// A body in pieces whose creation is work: between two of them, other tasks get their turn. Empty ones are not sent.
 pub fn work(pieces: impl Iterator<Item = Bytes> + Send + Unpin + 'static) -> Body {
     let pieces = Pieces { pieces, left: None, is_work: true, rests: false };
     pieces.map_err(|never| match never {}).boxed_unsync()
@@ -68,6 +68,10 @@ impl<I: Iterator<Item = Bytes> + Unpin> http_body::Body for Pieces<I> {
             return Poll::Pending;
         }
         let Some(piece) = self.pieces.next() else { return Poll::Ready(None) };
+        if piece.is_empty() && self.is_work {
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         self.rests = self.is_work;
         self.left = self.left.map(|left| left.saturating_sub(piece.len() as u64));
         Poll::Ready(Some(Ok(Frame::data(piece))))

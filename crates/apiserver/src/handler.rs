@@ -12,7 +12,7 @@ use crate::ApiServer;
 use crate::admission::Warnings;
 use crate::body::{self, Body};
 use crate::errors::not_served;
-use crate::negotiate::{Encoding, Format, Offers, STREAMS, View, negotiate};
+use crate::negotiate::{Encoding, Format, Offers, STREAMS, View, negotiate, takes_gzip};
 use crate::options::{IncludeObject, Query, WriteOptions};
 use crate::overload::{self, Counted};
 use crate::registry::{
@@ -93,8 +93,9 @@ impl ApiServer {
         let writer = Writer {
             format,
             include,
-            gzip: text(&parts.headers, ACCEPT_ENCODING).is_some_and(|accept| accept.contains("gzip")),
+            gzip: takes_gzip(text(&parts.headers, ACCEPT_ENCODING)),
             clock: self.clock.clone(),
+            shared: Arc::clone(&self.answers),
         };
         let content_type = text(&parts.headers, CONTENT_TYPE).map(str::to_owned);
         let user_agent = text(&parts.headers, USER_AGENT).map(str::to_owned);
@@ -111,10 +112,16 @@ impl ApiServer {
                 Err(refusal) => refused(refusal, warnings.take())?,
             };
             answer.warnings.extend(endpoint.strategy.deprecation().map(str::to_owned));
-            let (objects, as_kept) = (answer.body.objects(), format == Format::default());
-            Ok(self.overload.answer(objects, as_kept, || writer.write(&endpoint, answer)).await)
+            let (size, as_kept) = (answer.body.size(), format == Format::default());
+            Ok(self.overload.answer(size, as_kept, || writer.write(&endpoint, answer)).await)
         });
-        overload::within(allowed, answer).await
+        let since = tokio::time::Instant::now();
+        let mut response = overload::within(allowed, answer).await?;
+        if let Some(allowed) = allowed {
+            // A list is sent while it is made, and holds its versions until then.
+            response.extensions_mut().insert(serve::Until(since + allowed));
+        }
+        Ok(response)
     }
 
     /// Answers a component of this process.

@@ -106,7 +106,7 @@ pub enum Propagation {
 }
 
 /// The part of each object that a table's rows contain.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum IncludeObject {
     /// Nothing.
     None,

@@ -22,8 +22,10 @@ const BODY_BYTES_MAX: usize = 128 << 20;
 const UNIT_BYTES: usize = 1 << 10;
 /// From this size on work on a body is heavy, in bytes.
 const HEAVY_FROM: usize = 64 << 10;
-/// From this number of objects on, encoding an answer that is not sent in its stored form is heavy work.
+/// From this number of objects, or of their bytes, on, encoding an answer that is not sent in its stored form is heavy
+/// work.
 const HEAVY_OBJECTS: usize = 500;
+const HEAVY_ANSWER_BYTES: usize = 1 << 20;
 /// When a client that was refused should try again, in seconds (upstream's).
 const RETRY_AFTER_SECONDS: i32 = 1;
 /// How long a request other than a watch may take, unless it sets `timeout` (upstream's `--request-timeout`).
@@ -104,9 +106,20 @@ impl Overload {
         self.heavy(bytes >= HEAVY_FROM, work).await
     }
 
-    /// Encodes a response with this many objects; `as_kept` if they are sent in their stored form.
-    pub(crate) async fn answer<T>(&self, objects: usize, as_kept: bool, make: impl FnOnce() -> T) -> T {
-        self.heavy(!as_kept && objects >= HEAVY_OBJECTS, async { make() }).await
+    /// Encodes a response with this many objects of this many bytes; `as_kept` if they are sent in their stored form.
+    pub(crate) async fn answer<T>(
+        &self,
+        (objects, bytes): (usize, usize),
+        as_kept: bool,
+        make: impl FnOnce() -> T,
+    ) -> T {
+        let is_large = objects >= HEAVY_OBJECTS || bytes >= HEAVY_ANSWER_BYTES;
+        self.heavy(!as_kept && is_large, async { make() }).await
+    }
+
+    /// Answers with a document that has to be made, unless it is there.
+    pub(crate) async fn document<T>(&self, is_made: bool, answer: impl FnOnce() -> T) -> T {
+        self.heavy(!is_made, async { answer() }).await
     }
 
     async fn heavy<F: Future>(&self, is_heavy: bool, work: F) -> F::Output {

@@ -92,11 +92,14 @@ pub enum AnswerBody {
 }
 
 impl AnswerBody {
-    /// How many objects there are in it.
-    pub(crate) fn objects(&self) -> usize {
+    /// How many objects there are in it, and how many bytes of JSON they are.
+    pub(crate) fn size(&self) -> (usize, usize) {
         match self {
-            AnswerBody::List(listing) => listing.items.len(),
-            _ => 1,
+            AnswerBody::List(listing) => {
+                (listing.items.len(), listing.items.iter().map(Versioned::json_len).sum())
+            }
+            AnswerBody::Version(version) => (1, version.json_len()),
+            _ => (1, 0),
         }
     }
 }

@@ -2,34 +2,35 @@
 
 use std::sync::Arc;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use clock::Clock;
-use futures::stream;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, RETRY_AFTER, VARY, WARNING};
 use http::{Response, StatusCode};
-use object::{Status, Value, Versioned, value};
+use object::{Status, Value, Versioned};
 
 use crate::body::{self, Body};
 use crate::errors::internal;
 use crate::negotiate::{Encoding, Format, View};
 use crate::options::IncludeObject;
-use crate::registry::{Answer, AnswerBody, Endpoint, WatchItem, WatchReply};
+use crate::registry::{Answer, AnswerBody, Endpoint};
 use crate::table;
 
+mod frames;
 mod list;
+mod members;
+mod partial;
 mod pieces;
+mod watch;
 
+pub use frames::Shared;
 use pieces::Gzip;
 
 /// From which size on answers are compressed for clients that accept it, in bytes (upstream: 128 KiB).
-const COMPRESS_FROM: usize = 128 << 10;
+pub(crate) const COMPRESS_FROM: usize = 128 << 10;
 
 /// How many characters all warnings of an answer may have (upstream's), and each of them where they have more.
 const WARNINGS_MAX: usize = 4096;
 const WARNING_MAX: usize = 256;
-
-/// The annotation of the bookmark behind the initial events of a watch.
-const INITIAL_EVENTS_END: &str = "k8s.io/initial-events-end";
 
 /// How an answer is to be written.
 #[derive(Clone)]
@@ -42,6 +43,8 @@ pub struct Writer {
     pub gzip: bool,
     /// Tells ages.
     pub clock: Clock,
+    /// What this answer shares with others.
+    pub shared: Arc<Shared>,
 }
 
 impl Writer {
@@ -123,8 +126,21 @@ impl Writer {
                 let raw = version.protobuf(&endpoint.def.ty).map_err(|error| internal(&error))?;
                 Ok(object::protobuf::envelope(version.api_version(), version.kind(), &raw))
             }
+            (View::Metadata(of), _) if version.kind() == endpoint.def.kind => {
+                let metadata = partial::metadata(version, of);
+                self.encode_typed(&metadata, "meta.k8s.io", "v1", "PartialObjectMetadata")
+            }
             _ => self.value(endpoint, &version.value()),
         }
+    }
+
+    /// The same for an answer that is shared by all who ask for it: a message is not kept with its version too.
+    fn version_once(&self, endpoint: &Endpoint, version: &Versioned) -> Result<Bytes, Status> {
+        if (self.format.view, self.format.encoding) != (View::Object, Encoding::Protobuf) {
+            return self.version(endpoint, version);
+        }
+        let raw = version.protobuf_once(&endpoint.def.ty).map_err(|error| internal(&error))?;
+        Ok(object::protobuf::envelope(version.api_version(), version.kind(), &raw))
     }
 
     fn value(&self, endpoint: &Endpoint, object: &Value) -> Result<Bytes, Status> {
@@ -164,161 +180,6 @@ impl Writer {
             Status::internal_error(format!("{kind} of {group}/{version} has no protobuf form"))
         })?;
         object::protobuf::encode(object, &ty).map_err(|error| internal(&error))
-    }
-
-    fn watch(&self, watch: WatchReply) -> Response<Body> {
-        let mut writer = self.clone();
-        if let View::MetadataList(_) = writer.format.view {
-            // No event is a list, and so each shows its object.
-            writer.format.view = View::Object;
-        }
-        let writer = WatchWriter { writer, watch, first: true, ended: false };
-        let frames = stream::unfold(writer, |mut writer| async move {
-            let frame = writer.next().await?;
-            Some((Ok(frame), writer))
-        });
-        let mut response = Response::new(body::stream(frames));
-        let content_type = HeaderValue::from_static(self.format.encoding.stream_content_type());
-        response.headers_mut().insert(CONTENT_TYPE, content_type);
-        response
-            .headers_mut()
-            .insert(http::header::CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
-        response
-    }
-}
-
-/// Writes a watch frame by frame.
-struct WatchWriter {
-    writer: Writer,
-    watch: WatchReply,
-    /// The next table is the first, which carries the columns.
-    first: bool,
-    ended: bool,
-}
-
-impl WatchWriter {
-    async fn next(&mut self) -> Option<Bytes> {
-        if self.ended {
-            return None;
-        }
-        let frame = match self.watch.next().await? {
-            Ok(item) => self.item(item),
-            Err(status) => Err(status),
-        };
-        Some(frame.unwrap_or_else(|status| {
-            self.ended = true;
-            let status = status.to_value();
-            self.frame(
-                "ERROR",
-                "v1",
-                "Status",
-                || Ok(object::json::to_bytes(&status)),
-                || {
-                    let ty = schema::type_by_gvk("", "v1", "Status");
-                    ty.and_then(|ty| object::protobuf::encode(&status, &ty).ok())
-                        .ok_or_else(|| Status::internal_error("Status"))
-                },
-            )
-            .unwrap_or_default()
-        }))
-    }
-
-    fn item(&mut self, item: WatchItem) -> Result<Bytes, Status> {
-        let (name, version) = match item {
-            WatchItem::Added(version) => ("ADDED", version),
-            WatchItem::Modified(version) => ("MODIFIED", version),
-            WatchItem::Deleted(version) => ("DELETED", version),
-            WatchItem::Bookmark { revision, ends_initial } => return self.bookmark(revision, ends_initial),
-        };
-        let endpoint = Arc::clone(self.watch.endpoint());
-        if let View::Table(_) = self.writer.format.view {
-            return self.table(name, &version.value());
-        }
-        let json = || {
-            let plain = Writer {
-                format: Format { encoding: Encoding::Json, pretty: false, ..self.writer.format },
-                ..self.writer.clone()
-            };
-            plain.version(&endpoint, &version)
-        };
-        self.frame(name, version.api_version(), version.kind(), json, || {
-            self.writer.version(&endpoint, &version)
-        })
-    }
-
-    fn table(&mut self, name: &str, object: &Value) -> Result<Bytes, Status> {
-        let View::Table(version) = self.writer.format.view else {
-            return Err(Status::internal_error("the watch shows no tables"));
-        };
-        let endpoint = Arc::clone(self.watch.endpoint());
-        let ends_initial = !object.at_path(&["metadata", "annotations", INITIAL_EVENTS_END]).is_null();
-        // The end of the initial events is known by the annotation, and so its row shows it in any case.
-        let include = match self.writer.include {
-            IncludeObject::None if ends_initial => IncludeObject::Metadata,
-            include => include,
-        };
-        let mut table = table::of_object(&endpoint, object, version, include, &self.writer.clock);
-        if !std::mem::take(&mut self.first) {
-            table.set("columnDefinitions", Value::Null);
-        }
-        let json = object::json::to_bytes(&table);
-        self.frame(name, version.api_version(), "Table", || Ok(json), || Err(Status::not_acceptable(&[])))
-    }
-
-    fn bookmark(&mut self, revision: u64, ends_initial: bool) -> Result<Bytes, Status> {
-        let endpoint = Arc::clone(self.watch.endpoint());
-        let mut object = value!({
-            "kind": &*endpoint.def.kind, "apiVersion": endpoint.api_version(),
-            "metadata": {"resourceVersion": revision.to_string(), "creationTimestamp": null}
-        });
-        if ends_initial {
-            object.entry("metadata").entry("annotations").set(INITIAL_EVENTS_END, "true");
-        }
-        match self.writer.format.view {
-            View::Table(_) => self.table("BOOKMARK", &object),
-            View::Metadata(version) => {
-                object.set("kind", "PartialObjectMetadata");
-                object.set("apiVersion", version.api_version());
-                self.plain_bookmark(&object)
-            }
-            _ => self.plain_bookmark(&object),
-        }
-    }
-
-    fn plain_bookmark(&self, object: &Value) -> Result<Bytes, Status> {
-        let (api_version, kind) = (object.str_at("apiVersion"), object.str_at("kind"));
-        self.frame(
-            "BOOKMARK",
-            api_version,
-            kind,
-            || Ok(object::json::to_bytes(object)),
-            || {
-                let (group, version) = group_version(api_version);
-                self.writer.encode_typed(object, group, version, kind)
-            },
-        )
-    }
-
-    /// One event in the stream's encoding: a JSON document and a line's end, or a length and a protobuf message.
-    fn frame(
-        &self,
-        name: &str,
-        _api_version: &str,
-        _kind: &str,
-        json: impl FnOnce() -> Result<Bytes, Status>,
-        protobuf: impl FnOnce() -> Result<Bytes, Status>,
-    ) -> Result<Bytes, Status> {
-        if self.writer.format.encoding == Encoding::Protobuf {
-            return Ok(object::protobuf::watch_frame(name, &protobuf()?));
-        }
-        let object = json()?;
-        let mut frame = BytesMut::with_capacity(object.len() + 40);
-        frame.put_slice(b"{\"type\":\"");
-        frame.put_slice(name.as_bytes());
-        frame.put_slice(b"\",\"object\":");
-        frame.put_slice(&object);
-        frame.put_slice(b"}\n");
-        Ok(frame.freeze())
     }
 }
 

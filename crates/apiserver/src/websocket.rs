@@ -12,8 +12,8 @@ use bytes::Bytes;
 use futures::stream::{SplitSink, SplitStream};
 use futures::{SinkExt, StreamExt};
 use http::header::{
-    CONNECTION, CONTENT_TYPE, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
-    UPGRADE,
+    ACCEPT_ENCODING, CONNECTION, CONTENT_TYPE, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
+    SEC_WEBSOCKET_PROTOCOL, UPGRADE,
 };
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
@@ -85,7 +85,8 @@ impl Asked {
         let key = request.headers().get(SEC_WEBSOCKET_KEY).cloned();
         let offered = offered(request.headers());
         let upgrade = hyper::upgrade::on(&mut *request);
-        for name in [CONNECTION, UPGRADE] {
+        // Messages are not compressed.
+        for name in [CONNECTION, UPGRADE, ACCEPT_ENCODING] {
             request.headers_mut().remove(name);
         }
         Some(Asked { is_watch, key, offered, upgrade })

@@ -40,6 +40,11 @@ impl Watcher {
         self.collection.changes_from(self.position, 1, 1).is_some_and(|changes| changes.is_empty())
     }
 
+    /// Whether others watch the collection too.
+    pub fn has_company(&self) -> bool {
+        self.collection.watchers() > 1
+    }
+
     /// The next changes, at least one; waits until there are some.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 use std::convert::Infallible;
 
-use futures::stream;
+use futures::{FutureExt, stream};
 use http::Method;
 use http_body::Frame;
 use http_body_util::StreamBody;
@@ -65,4 +65,20 @@ async fn heavy_work_leaves_the_thread_to_others() {
     overload.work(1, async { tokio::task::yield_now().await }).await;
     tokio::spawn(async move { sender.send(()).unwrap() }).await.unwrap();
     working.await.unwrap();
+}
+
+/// Few objects, too, may be much to encode.
+#[tokio::test]
+async fn large_answers_wait_for_each_other() {
+    let overload = Overload::new();
+    let taken = overload.heavy.acquire_many(u32::try_from(overload.heavy.available_permits()).unwrap()).await;
+    let answer = |size, as_kept| overload.answer(size, as_kept, || ()).now_or_never();
+    for (size, as_kept) in [((499, 1000), false), ((1, 1 << 19), false), ((100_000, 1 << 30), true)] {
+        assert!(answer(size, as_kept).is_some(), "{size:?}");
+    }
+    for size in [(500, 1000), (1, 1 << 20), (30, 30 << 20)] {
+        assert!(answer(size, false).is_none(), "{size:?}");
+    }
+    drop(taken);
+    assert!(answer((500, 1000), false).is_some());
 }

@@ -81,6 +81,14 @@ impl Filter {
                 .is_none_or(|selector| selector.matches(|field| object.field(field).unwrap_or_default()))
     }
 
+    /// The prefix of the keys of all objects in its namespace.
+    pub fn prefix(&self) -> String {
+        match self.namespace.as_str() {
+            "" => String::new(),
+            namespace => format!("{namespace}/"),
+        }
+    }
+
     fn selects_all(&self) -> bool {
         self.name.is_empty() && self.labels.is_none() && self.fields.is_none()
     }

@@ -2,11 +2,14 @@
 
 use std::any::Any;
 use std::collections::VecDeque;
+use std::ops::Bound;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use imbl::OrdMap;
 use object::{Status, Versioned};
-use tokio::time::Instant;
+use tokio::time::{Instant, Sleep};
 
 use super::read::{Filter, watch_error};
 use super::{Answer, AnswerBody, Call, Endpoint, Registry};
@@ -18,6 +21,8 @@ use crate::options::Query;
 const TIMEOUT_MIN: Duration = Duration::from_secs(1800);
 /// How often a client that asked for bookmarks gets one.
 const BOOKMARK_EVERY: Duration = Duration::from_secs(60);
+/// How many of the objects that a watch begins with are taken at a time.
+const INITIAL_MAX: usize = 64;
 /// How long before its end a watch sends its last bookmark.
 const LAST_BOOKMARK_BEFORE: Duration = Duration::from_secs(2);
 
@@ -45,13 +50,21 @@ pub struct WatchReply {
     hub: Arc<Hub>,
     filter: Filter,
     watcher: Watcher,
+    /// The objects that it begins with, as far as they have not been told.
+    initial: Option<Initial>,
     /// The next events, as stored.
     ready: VecDeque<WatchItem>,
-    bookmarks: bool,
     next_bookmark: Instant,
     ends: Instant,
+    /// Runs until the next bookmark, or the end if that is sooner. It is kept, because each event would otherwise
+    /// register another.
+    timer: Pin<Box<Sleep>>,
     /// The version up to which everything has been sent.
     told: u64,
+    /// It begins with all objects, and a bookmark behind them.
+    begins_with_list: bool,
+    /// The version that it began at.
+    begun_at: u64,
     /// Why it ends before its first event.
     failure: Option<Box<Status>>,
     /// Values that are dropped with the watch.
@@ -80,7 +93,7 @@ impl Registry {
         let collection = endpoint.stored("watch")?;
         let filter = Filter::new(endpoint, call, query)?;
         self.hub.check_warm().map_err(from_cache)?;
-        let Begun { watcher, told, ready, failure } = match self.begin(collection, &filter, query).await {
+        let Begun { watcher, told, initial, failure } = match self.begin(collection, query).await {
             Ok(begun) => begun,
             Err(status) => Begun { failure: Some(Box::new(status)), ..Begun::now(collection, &self.hub) },
         };
@@ -90,39 +103,35 @@ impl Registry {
         );
         let now = Instant::now();
         let ends = now + timeout.min(Duration::from_secs(86_400));
-        let last_bookmark = ends - LAST_BOOKMARK_BEFORE.min(timeout);
+        let next_bookmark = (now + BOOKMARK_EVERY).min(ends - LAST_BOOKMARK_BEFORE.min(timeout));
+        let wakes = if query.bookmarks { next_bookmark.min(ends) } else { ends };
         Ok(Answer::ok(AnswerBody::Watch(WatchReply {
             endpoint: Arc::clone(endpoint),
             hub: Arc::clone(&self.hub),
             filter,
             watcher,
-            ready,
-            bookmarks: query.bookmarks,
-            next_bookmark: (now + BOOKMARK_EVERY).min(last_bookmark),
+            initial,
+            ready: VecDeque::new(),
+            next_bookmark,
             ends,
+            timer: Box::pin(tokio::time::sleep_until(wakes)),
             told,
+            begins_with_list: query.initial_events == Some(true) && query.bookmarks,
+            begun_at: told,
             failure,
             companion: None,
         })))
     }
 
     /// The beginning of a watch.
-    async fn begin(
-        &self,
-        collection: &Arc<Collection>,
-        filter: &Filter,
-        query: &Query,
-    ) -> Result<Begun, Status> {
+    async fn begin(&self, collection: &Arc<Collection>, query: &Query) -> Result<Begun, Status> {
         if query.initial_events == Some(true) {
             self.freshen(collection, query.resource_version).await?;
             let (snapshot, watcher) = Watcher::with_snapshot(collection, &self.hub);
-            let matching = snapshot.objects.values().filter(|object| filter.matches(object));
-            let mut ready: VecDeque<WatchItem> =
-                matching.map(|object| WatchItem::Added(object.clone())).collect();
-            if query.bookmarks {
-                ready.push_back(WatchItem::Bookmark { revision: snapshot.revision, ends_initial: true });
-            }
-            return Ok(Begun { watcher, told: snapshot.revision, ready, failure: None });
+            let told = snapshot.revision;
+            let end = query.bookmarks.then_some(WatchItem::Bookmark { revision: told, ends_initial: true });
+            let initial = Some(Initial { objects: snapshot.objects, after: None, end });
+            return Ok(Begun { watcher, told, initial, failure: None });
         }
         match query.resource_version {
             // From any state, such as that of the cache.
@@ -136,9 +145,41 @@ impl Registry {
                     self.freshen(collection, Some(told)).await?;
                 }
                 let watcher = Watcher::after(collection, told).map_err(from_cache)?;
-                Ok(Begun { watcher, told, ready: VecDeque::new(), failure: None })
+                Ok(Begun { watcher, told, initial: None, failure: None })
             }
         }
+    }
+}
+
+/// The objects that a watch begins with. They are shared with the cache, and told a few at a time.
+struct Initial {
+    objects: OrdMap<Arc<str>, Versioned>,
+    /// The key of the last one that was looked at.
+    after: Option<Arc<str>>,
+    /// What follows them.
+    end: Option<WatchItem>,
+}
+
+impl Initial {
+    /// The next ones that are selected; fewer than [`INITIAL_MAX`] only at the end.
+    fn next(&mut self, filter: &Filter) -> VecDeque<WatchItem> {
+        let mut ready = VecDeque::with_capacity(INITIAL_MAX);
+        let start = match &self.after {
+            Some(after) => Bound::Excluded(Arc::clone(after)),
+            None => Bound::Included(filter.prefix().into()),
+        };
+        let prefix = filter.prefix();
+        let range = self.objects.range((start, Bound::Unbounded));
+        for (key, object) in range.take_while(|(key, _)| key.starts_with(&prefix)) {
+            if filter.matches(object) {
+                ready.push_back(WatchItem::Added(object.clone()));
+            }
+            if ready.len() == INITIAL_MAX {
+                self.after = Some(Arc::clone(key));
+                break;
+            }
+        }
+        ready
     }
 }
 
@@ -146,7 +187,7 @@ impl Registry {
 struct Begun {
     watcher: Watcher,
     told: u64,
-    ready: VecDeque<WatchItem>,
+    initial: Option<Initial>,
     failure: Option<Box<Status>>,
 }
 
@@ -154,7 +195,7 @@ impl Begun {
     /// A watch of what happens from now on.
     fn now(collection: &Arc<Collection>, hub: &Hub) -> Begun {
         let (snapshot, watcher) = Watcher::with_snapshot(collection, hub);
-        Begun { watcher, told: snapshot.revision, ready: VecDeque::new(), failure: None }
+        Begun { watcher, told: snapshot.revision, initial: None, failure: None }
     }
 }
 
@@ -162,6 +203,16 @@ impl WatchReply {
     /// Makes the watch keep a value until it is dropped.
     pub(crate) fn accompany(&mut self, companion: impl Any + Send + Sync) {
         self.companion = Some(Box::new(companion));
+    }
+
+    /// Whether it begins with all objects, as a list has them.
+    pub(crate) fn begins_with_list(&self) -> bool {
+        self.begins_with_list
+    }
+
+    /// Whether others may be told of this version at the same time: it is new, and not only this one watches.
+    pub(crate) fn is_shared(&self, version: &Versioned) -> bool {
+        version.resource_version() > self.begun_at && self.watcher.has_company()
     }
 
     /// The endpoint that is watched.
@@ -181,13 +232,6 @@ impl WatchReply {
             if let Some(item) = self.take_ready().await {
                 return Some(item);
             }
-            let bookmark = async {
-                if self.bookmarks {
-                    tokio::time::sleep_until(self.next_bookmark).await
-                } else {
-                    std::future::pending().await
-                }
-            };
             tokio::select! {
                 biased;
                 changes = self.watcher.next() => match changes {
@@ -201,25 +245,40 @@ impl WatchReply {
                         }
                     }
                 },
-                () = tokio::time::sleep_until(self.ends) => return None,
-                () = bookmark => {
-                    let now = Instant::now();
-                    let last = self.ends.checked_sub(LAST_BOOKMARK_BEFORE).unwrap_or(now);
-                    self.next_bookmark = if now >= last { self.ends + BOOKMARK_EVERY } else { (now + BOOKMARK_EVERY).min(last) };
-                    // Read before the log: if nothing is waiting there, everything up to it has been sent.
-                    let reached = self.hub.revision();
-                    if self.watcher.is_waiting() {
-                        self.told = self.told.max(reached);
-                    }
-                    return Some(Ok(WatchItem::Bookmark { revision: self.told, ends_initial: false }));
+                () = self.timer.as_mut() => {
+                    return (Instant::now() < self.ends).then(|| Ok(self.bookmark()));
                 }
             }
         }
     }
 
+    /// The bookmark that is due.
+    fn bookmark(&mut self) -> WatchItem {
+        let now = Instant::now();
+        let last = self.ends.checked_sub(LAST_BOOKMARK_BEFORE).unwrap_or(now);
+        self.next_bookmark =
+            if now >= last { self.ends + BOOKMARK_EVERY } else { (now + BOOKMARK_EVERY).min(last) };
+        self.timer.as_mut().reset(self.next_bookmark.min(self.ends));
+        // Read before the log: if nothing is waiting there, everything up to it has been sent.
+        let reached = self.hub.revision();
+        if self.watcher.is_waiting() {
+            self.told = self.told.max(reached);
+        }
+        WatchItem::Bookmark { revision: self.told, ends_initial: false }
+    }
+
     /// The next event, as the endpoint serves it. It is kept until it is converted, so that a call that is cancelled in
     /// the meantime loses nothing.
     async fn take_ready(&mut self) -> Option<Result<WatchItem, Status>> {
+        if self.ready.is_empty()
+            && let Some(initial) = &mut self.initial
+        {
+            self.ready = initial.next(&self.filter);
+            if self.ready.len() < INITIAL_MAX {
+                self.ready.extend(initial.end.take());
+                self.initial = None;
+            }
+        }
         if self.endpoint.conversion.is_none() {
             return self.ready.pop_front().map(Ok);
         }

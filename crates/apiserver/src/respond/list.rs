@@ -8,8 +8,8 @@ use object::protobuf::ListEnvelope;
 use object::{Status, Value, Versioned, VersionedError, json, value, yaml};
 use schema::TypeRef;
 
-use super::Writer;
 use super::pieces::{Frame, ListPieces};
+use super::{Writer, partial};
 use crate::errors::internal;
 use crate::negotiate::{Encoding, Format, View};
 use crate::registry::{Endpoint, Listing};
@@ -19,7 +19,7 @@ use crate::table;
 mod tests;
 
 /// How many bytes of messages are kept between their measuring and their sending: a list of protobuf begins with its
-/// length. The messages beyond that are encoded twice.
+/// length. The messages beyond that are encoded twice, and so are all of them while very many lists are being sent.
 const MESSAGES_BYTES_MAX: usize = 1 << 20;
 
 /// Makes what an answer shows of an object.
@@ -69,7 +69,7 @@ impl Writer {
                     table::row(&endpoint, &item.value(), version, writer.include, &writer.clock)
                 })
             }
-            View::MetadataList(version) => Box::new(move |item| table::metadata_of(&item.value(), version)),
+            View::MetadataList(version) => Box::new(move |item| partial::metadata(item, version)),
             _ => Box::new(Versioned::value),
         }
     }
@@ -116,12 +116,14 @@ impl Writer {
     fn messages(&self, endpoint: &Arc<Endpoint>, listing: Listing) -> Result<ListPieces, Status> {
         let list = self.without_items(endpoint, &listing);
         let message = self.message(endpoint)?;
+        let room = self.shared.room(MESSAGES_BYTES_MAX);
+        let kept_max = if room.is_some() { MESSAGES_BYTES_MAX } else { 0 };
         let (mut lens, mut kept, mut kept_bytes) =
             (Vec::with_capacity(listing.items.len()), VecDeque::new(), 0);
         for item in &listing.items {
             let message = message(item).map_err(|error| internal(&error))?;
             lens.push(message.len());
-            if kept.len() + 1 == lens.len() && kept_bytes + message.len() <= MESSAGES_BYTES_MAX {
+            if kept.len() + 1 == lens.len() && kept_bytes + message.len() <= kept_max {
                 kept_bytes += message.len();
                 kept.push_back(message);
             }
@@ -134,6 +136,7 @@ impl Writer {
             frame,
             listing.items,
             Box::new(move |item, out| {
+                let _taken = &room;
                 let kept = kept.pop_front().map_or_else(|| message(item), Ok);
                 envelope.item(&kept.expect("it was encoded to measure it"), out);
             }),
@@ -149,7 +152,7 @@ impl Writer {
         let ty: TypeRef = schema::type_by_gvk("meta.k8s.io", "v1", "PartialObjectMetadata")
             .ok_or_else(|| Status::internal_error("PartialObjectMetadata"))?;
         Ok(Box::new(move |item| {
-            let metadata = table::metadata_of(&item.value(), version);
+            let metadata = partial::metadata(item, version);
             object::protobuf::encode_message(&metadata, &ty)
                 .map_err(|source| VersionedError::Protobuf { key: item.key().clone(), source })
         }))

@@ -90,7 +90,8 @@ impl Iterator for ListPieces {
     }
 }
 
-/// Pieces, compressed.
+/// Pieces, compressed. An empty one stands for work without a result: whatever is easy to compress fills no piece for a
+/// long time.
 pub(super) struct Gzip<I> {
     pieces: I,
     /// None once the end was written.
@@ -109,11 +110,9 @@ impl<I: Iterator<Item = Bytes>> Iterator for Gzip<I> {
 
     fn next(&mut self) -> Option<Bytes> {
         let encoder = self.encoder.as_mut()?;
-        for piece in self.pieces.by_ref() {
+        if let Some(piece) = self.pieces.next() {
             encoder.write_all(&piece).expect("writing to memory cannot fail");
-            if !encoder.get_ref().is_empty() {
-                return Some(std::mem::take(encoder.get_mut()).into());
-            }
+            return Some(std::mem::take(encoder.get_mut()).into());
         }
         let last = self.encoder.take()?.finish().expect("writing to memory cannot fail");
         Some(last.into())

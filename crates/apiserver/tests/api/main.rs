@@ -17,6 +17,7 @@ mod kinds;
 mod kube_rs;
 mod large_lists;
 mod lists;
+mod meanwhile;
 mod network;
 mod operations;
 mod patch;
@@ -34,6 +35,7 @@ mod trees;
 mod views;
 mod warming;
 mod watch;
+mod watchers;
 mod webhooks;
 mod websocket;
 

@@ -59,20 +59,12 @@ impl Taken {
 }
 
 impl Page<'_> {
-    /// The prefix of all keys in the filter's namespace.
-    fn prefix(&self) -> String {
-        match self.filter.namespace.as_str() {
-            "" => String::new(),
-            namespace => format!("{namespace}/"),
-        }
-    }
-
     /// The objects after the previous page, of the filter's namespace.
     fn range<'s>(
         &self,
         objects: &'s OrdMap<Arc<str>, Versioned>,
     ) -> impl Iterator<Item = (&'s Arc<str>, &'s Versioned)> + use<'s> {
-        let prefix = self.prefix();
+        let prefix = self.filter.prefix();
         let start: Bound<Arc<str>> = match &self.after {
             Some(key) if **key >= *prefix => Bound::Excluded(Arc::clone(key)),
             _ => Bound::Included(Arc::from(prefix.as_str())),
@@ -107,9 +99,9 @@ impl Page<'_> {
         revision: u64,
     ) -> Result<Taken, Status> {
         let prefix = collection.prefix();
-        let range = RangeRequest::prefix(format!("{prefix}{}", self.prefix())).at(Revision(revision));
+        let range = RangeRequest::prefix(format!("{prefix}{}", self.filter.prefix())).at(Revision(revision));
         // A token of another namespace begins no earlier than the filter's.
-        let after = self.after.as_ref().filter(|after| ***after >= *self.prefix());
+        let after = self.after.as_ref().filter(|after| ***after >= *self.filter.prefix());
         let mut request = match after {
             Some(after) => range.after(format!("{prefix}{after}")),
             None => range,

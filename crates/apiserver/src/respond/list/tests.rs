@@ -35,7 +35,8 @@ fn pods() -> Arc<Endpoint> {
 
 fn list(format: Format, count: usize, bytes: usize) -> ListPieces {
     let clock = clock::Clock::system();
-    let writer = Writer { format, include: IncludeObject::Object, gzip: false, clock };
+    let writer =
+        Writer { format, include: IncludeObject::Object, gzip: false, clock, shared: Arc::default() };
     writer.list(&pods(), listing(count, bytes)).unwrap()
 }
 
