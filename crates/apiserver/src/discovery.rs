@@ -4,10 +4,15 @@
 //! version is reused for as long as that group version does not change.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::io::Write;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
-use http::header::{ACCEPT, CONTENT_TYPE, ETAG, HeaderValue, IF_NONE_MATCH, VARY};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use http::header::{
+    ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, ETAG, HeaderValue, IF_NONE_MATCH, VARY,
+};
 use http::{HeaderMap, Response, StatusCode};
 use object::{Status, Value, value};
 use schema::{ResourceDef, Scope, SubresourceDef, Verb};
@@ -15,7 +20,8 @@ use sha2::{Digest, Sha256};
 
 use crate::body::{self, Body};
 use crate::catalogue::{Catalogue, GroupVersion, api_version};
-use crate::negotiate::{Encoding, Format, Offers, View, negotiate};
+use crate::negotiate::{Encoding, Format, Offers, View, negotiate, takes_gzip};
+use crate::respond::COMPRESS_FROM;
 
 mod order;
 #[cfg(test)]
@@ -45,12 +51,24 @@ struct Part {
 struct Document {
     json: Bytes,
     etag: Arc<str>,
+    /// The same, compressed, once a client has asked for it.
+    packed: OnceLock<Bytes>,
 }
 
 impl Document {
     fn new(json: Bytes) -> Document {
         let etag = etag(&json).into();
-        Document { json, etag }
+        Document { json, etag, packed: OnceLock::new() }
+    }
+
+    /// The JSON text, compressed.
+    fn packed(&self) -> Bytes {
+        let pack = || {
+            let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+            encoder.write_all(&self.json).expect("writing to memory cannot fail");
+            encoder.finish().expect("writing to memory cannot fail").into()
+        };
+        self.packed.get_or_init(pack).clone()
     }
 
     fn of(value: &Value) -> Document {
@@ -123,7 +141,14 @@ impl Documents {
                 None => return Ok(None),
             },
         };
-        let (bytes, etag) = encode(document, format)?;
+        let (mut bytes, etag) = encode(document, format)?;
+        let is_kept = bytes.as_ptr() == document.json.as_ptr();
+        let is_packed = is_kept
+            && bytes.len() >= COMPRESS_FROM
+            && takes_gzip(headers.get(ACCEPT_ENCODING).and_then(|accept| accept.to_str().ok()));
+        if is_packed {
+            bytes = document.packed();
+        }
         let unchanged = headers.get(IF_NONE_MATCH).is_some_and(|given| given.as_bytes() == etag.as_bytes());
         let mut response = Response::new(if unchanged { body::empty() } else { body::full(bytes) });
         if unchanged {
@@ -132,6 +157,10 @@ impl Documents {
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
         headers.insert(VARY, HeaderValue::from_static("Accept"));
+        if is_packed && !unchanged {
+            headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+            headers.append(VARY, HeaderValue::from_static("Accept-Encoding"));
+        }
         if let Ok(etag) = HeaderValue::from_str(&etag) {
             headers.insert(ETAG, etag);
         }

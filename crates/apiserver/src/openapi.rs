@@ -1,7 +1,8 @@
 //! OpenAPI documents: version 2 of the whole API, version 3 of each group version.
 //!
 //! They are made from the catalogue and the table of types on first request, and only their compressed bytes are kept
-//! (about 0.6 MB for all of them). The next generation reuses everything that did not change. Descriptions come from
+//! (about 0.6 MB for all of them). The next generation reuses everything that did not change; of the one document of
+//! version 2 these are parts, which are joined as they are. Descriptions come from
 //! the crate `openapi`.
 
 use std::io::{Read, Write};
@@ -18,7 +19,9 @@ use http::{HeaderMap, Response, StatusCode};
 use object::{Status, Value};
 use sha2::{Digest, Sha256};
 
-use self::generation::{V2, V3};
+use self::generation::V3;
+use self::packed::Packed;
+use self::parts::V2;
 use crate::body::{self, Body};
 use crate::catalogue::{Catalogue, Derived};
 
@@ -27,7 +30,9 @@ mod definitions;
 mod generation;
 mod gnostic;
 mod operations;
+mod packed;
 mod parameters;
+mod parts;
 #[cfg(test)]
 mod tests;
 mod v2;
@@ -63,6 +68,12 @@ impl Document {
         Document { packed: packed.into(), hash }
     }
 
+    /// A document whose pieces are compressed already.
+    fn joined<'a>(pieces: impl Iterator<Item = &'a Packed> + Clone) -> Document {
+        let (packed, hash) = packed::join(pieces);
+        Document { packed, hash }
+    }
+
     fn of(value: &Value) -> Document {
         Document::new(&object::json::to_vec(value))
     }
@@ -83,7 +94,7 @@ impl Document {
             *response.status_mut() = StatusCode::NOT_MODIFIED;
             return Ok(response);
         }
-        if text(request, ACCEPT_ENCODING).is_some_and(|accept| accept.contains("gzip")) {
+        if crate::negotiate::takes_gzip(text(request, ACCEPT_ENCODING)) {
             headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
             *response.body_mut() = body::full(self.packed.clone());
         } else {
@@ -101,6 +112,14 @@ impl Document {
 }
 
 impl Documents {
+    /// Whether the documents of a path are made, so that an answer costs little.
+    pub fn are_made(&self, catalogue: &Catalogue, path: &str) -> bool {
+        match path {
+            "/openapi/v2" => self.v2.is_made(catalogue),
+            _ => self.v3.is_made(catalogue),
+        }
+    }
+
     /// The document of a generation at a path; `hash` is that of the document which the client expects there.
     ///
     /// # Errors
@@ -117,8 +136,8 @@ impl Documents {
             let form = negotiate(accept, &[JSON, V2_PROTOBUF, V2_PROTOBUF_OLD])?;
             let v2 = self.v2.get(catalogue, V2::new);
             return match form {
-                JSON => v2.json().answer(JSON, headers),
-                _ => v2.protobuf().answer(V2_PROTOBUF, headers),
+                JSON => v2.json.answer(JSON, headers),
+                _ => v2.protobuf.answer(V2_PROTOBUF, headers),
             }
             .map(Some);
         }

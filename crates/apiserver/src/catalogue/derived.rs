@@ -16,6 +16,13 @@ impl<T> Default for Derived<T> {
 }
 
 impl<T> Derived<T> {
+    /// Whether the data of this generation is there, and nobody is making that of another one.
+    pub fn is_made(&self, catalogue: &Catalogue) -> bool {
+        let kept = self.0.try_lock();
+        let made = kept.as_ref().and_then(|kept| kept.as_ref());
+        made.is_some_and(|(generation, _)| *generation >= catalogue.generation())
+    }
+
     /// The data of this generation, or of a later one that another caller has queried in the meantime. `make` gets the
     /// data of an earlier one, to reuse the parts that did not change.
     pub fn get(&self, catalogue: &Catalogue, make: impl FnOnce(&Catalogue, Option<&T>) -> T) -> Arc<T> {

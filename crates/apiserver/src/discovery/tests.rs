@@ -85,3 +85,43 @@ fn what_did_not_change_is_taken_over() {
     assert_eq!(etag(&before, "/apis"), etag(&third, "/apis"));
     assert!(json(&third, "/apis/example.com/v1", "application/json").is_none());
 }
+
+#[test]
+fn a_long_document_is_compressed_for_those_who_accept_it() {
+    use std::io::Read;
+
+    use crate::catalogue::Endpoint;
+    use http_body_util::BodyExt;
+
+    let table = Catalogue::of_table();
+    let model = table.endpoint("apps", "v1", "deployments").unwrap();
+    let many = (0..400).map(|number| {
+        let def = ResourceDef { plural: format!("things-{number}").into(), ..(*model.def).clone() };
+        Arc::new(Endpoint {
+            def: Arc::new(def).into(),
+            strategy: kinds::strategy("apps", "deployments").into(),
+            type_meta: Arc::clone(&model.type_meta),
+            collection: None,
+            conversion: None,
+            terminating: false,
+        })
+    });
+    let long = Documents::new(&table.with(many), None);
+    let short = Documents::new(&Catalogue::of_table(), None);
+    let answer = |documents: &Documents, encoding: &'static str| {
+        let mut headers = HeaderMap::new();
+        headers.insert(ACCEPT, HeaderValue::from_static(AGGREGATED));
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(encoding));
+        let (head, body) = documents.answer("/apis", &headers).unwrap().unwrap().into_parts();
+        let bytes = futures::executor::block_on(body.collect()).unwrap().to_bytes();
+        (head.headers.contains_key(CONTENT_ENCODING), head.headers[ETAG].clone(), bytes)
+    };
+    let (is_packed, etag, plain) = answer(&long, "identity");
+    assert!(!is_packed && plain.len() > COMPRESS_FROM);
+    let (is_packed, of_packed, packed) = answer(&long, "gzip");
+    assert!(is_packed && of_packed == etag && packed.len() < plain.len() / 5);
+    let mut text = Vec::new();
+    flate2::read::GzDecoder::new(&*packed).read_to_end(&mut text).unwrap();
+    assert_eq!(text, plain);
+    assert!(!answer(&short, "gzip").0);
+}

@@ -50,15 +50,13 @@ impl ApiServer {
             {
                 self.discovery().answer(path, request.headers())?.ok_or_else(not_served)
             }
-            path if path.starts_with("/openapi/") => self
-                .openapi
-                .answer(
-                    &self.registry.catalogue.load(),
-                    path,
-                    info.parameters.get("hash"),
-                    request.headers(),
-                )?
-                .ok_or_else(not_served),
+            path if path.starts_with("/openapi/") => {
+                let catalogue = Arc::clone(&self.registry.catalogue.load());
+                let (hash, headers) = (info.parameters.get("hash"), request.headers());
+                let answer = || self.openapi.answer(&catalogue, path, hash, headers);
+                let is_made = self.openapi.are_made(&catalogue, path);
+                self.overload.document(is_made, answer).await?.ok_or_else(not_served)
+            }
             _ => Err(not_served()),
         }
     }

@@ -1,6 +1,7 @@
 //! Resources unknown at build time: added, served, discovered and removed while the server runs and clients write.
 
 use std::collections::HashMap;
+use std::io::Read;
 use std::sync::Arc;
 
 use apiserver::catalogue::{CatalogueError, Convert, Definition, Version};
@@ -286,6 +287,66 @@ async fn discovery_and_openapi_tell_of_it_at_once_and_of_nothing_else_anew() {
     assert_eq!(get(&server, "/apis/example.com/v1").await.code, 404);
     assert_eq!(get(&server, "/openapi/v3").await.success(), before);
     assert_eq!(get(&server, "/openapi/v2").await.success(), swagger);
+}
+
+/// The document of version 2 is joined from parts that were compressed one by one; what several of them need is in it once.
+#[tokio::test]
+async fn the_document_of_the_whole_api_is_joined_from_parts() {
+    let server = TestServer::start().await;
+    let read = async |accept: &str, encoding: &str| {
+        let headers = [("accept", accept), ("accept-encoding", encoding)];
+        let reply = send(&server, Some(&admin()), "GET", "/openapi/v2", &headers, "").await;
+        assert_eq!(reply.code, 200);
+        (reply.headers["etag"].clone(), reply.bytes)
+    };
+    let (before, _) = read("application/json", "identity").await;
+    let other = Definition { group: "other.example.com".to_owned(), ..widgets() };
+    let newer = Definition { versions: vec![version("v1"), version("v2")], ..widgets() };
+    server.catalogue().add(newer).await.unwrap();
+    let (one, _) = read("application/json", "identity").await;
+    server.catalogue().add(other).await.unwrap();
+    let (both, text) = read("application/json", "identity").await;
+    assert!(before != one && one != both && both != before);
+    assert_eq!(read("application/json", "identity").await, (both.clone(), text.clone()));
+    let (etag, packed) = read("application/json", "gzip").await;
+    let mut unpacked = Vec::new();
+    flate2::read::GzDecoder::new(&*packed).read_to_end(&mut unpacked).unwrap();
+    assert!(etag == both && unpacked == text);
+
+    let document = object::json::parse(&text).unwrap();
+    let text = String::from_utf8(text.to_vec()).unwrap();
+    for (section, names) in [
+        (
+            "paths",
+            &["/apis/example.com/", "/apis/example.com/v2/widgets", "/apis/other.example.com/v1/widgets"][..],
+        ),
+        (
+            "definitions",
+            &["com.example.v1.Widget", "com.example.v2.WidgetList", "com.example.other.v1.Widget"],
+        ),
+    ] {
+        for name in names {
+            assert!(!document.get(section).get(name).is_null(), "{name}");
+        }
+    }
+    for section in ["definitions", "parameters"] {
+        let references = text.split(&format!("\"$ref\":\"#/{section}/")).skip(1);
+        for name in references.map(|rest| rest.split('"').next().unwrap()) {
+            assert!(!document.get(section).get(name).is_null(), "{section}: {name}");
+        }
+    }
+    // The three versions describe the name of a Widget in the same words.
+    let item = document.get("paths").get("/apis/other.example.com/v1/namespaces/{namespace}/widgets/{name}");
+    let of_path = item.get("parameters").items().map(|parameter| parameter.str_at("$ref"));
+    let name =
+        of_path.map(|reference| reference.rsplit('/').next().unwrap()).find(|name| name.starts_with("name-"));
+    let name = name.unwrap();
+    assert_eq!(text.matches(&format!("\"{name}\":{{")).count(), 1);
+    let (_, message) = read("application/com.github.proto-openapi.spec.v2.v1.0+protobuf", "identity").await;
+    let pair = [&[0x0a, u8::try_from(name.len()).unwrap()], name.as_bytes()].concat();
+    assert_eq!(message.windows(pair.len()).filter(|window| *window == pair).count(), 1);
+    server.catalogue().remove("other.example.com", "widgets").await.unwrap();
+    assert_eq!(read("application/json", "identity").await.0, one);
 }
 
 /// One in three objects of a client stays.
