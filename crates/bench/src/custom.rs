@@ -200,6 +200,8 @@ struct Costs {
     memory: f64,
     /// The processor time of a list, in seconds.
     list: f64,
+    /// The JSON of an object, in bytes.
+    json: f64,
 }
 
 /// Rules of the kinds that are compared: with none, and with some as operators write them.
@@ -230,7 +232,8 @@ async fn objects(bench: &Bench, figures: &mut Figures) -> Result<()> {
     figures.add("processor time of a create, custom to ConfigMap", create / other, "x", budget, text);
     let text = note("B", things.memory, maps.memory);
     figures.add("memory of an object, custom to ConfigMap", things.memory / maps.memory, "x", budget, text);
-    let text = note("ms", things.list * 1e3, maps.list * 1e3);
+    let sizes = note("B of JSON each", things.json, maps.json);
+    let text = format!("{}, {sizes}", note("ms", things.list * 1e3, maps.list * 1e3));
     figures.add(
         format!("list of {OBJECTS}, custom to ConfigMaps"),
         things.list / maps.list,
@@ -288,9 +291,10 @@ async fn costs(
     let grown = process::memory(cluster.pid())?.resident.saturating_sub(memory) as f64 / count;
     let create = (process::cpu(cluster.pid())? - cpu).as_secs_f64() / count;
     let before = process::cpu(cluster.pid())?;
+    let mut bytes = 0;
     for _ in 0..LISTS {
-        connection.send(get(path), None).await?.drain().await?;
+        bytes = connection.send(get(path), None).await?.drain().await?.0;
     }
     let list = (process::cpu(cluster.pid())? - before) / LISTS;
-    Ok(Costs { create, memory: grown, list: list.as_secs_f64() })
+    Ok(Costs { create, memory: grown, list: list.as_secs_f64(), json: bytes as f64 / OBJECTS as f64 })
 }
