@@ -330,7 +330,8 @@ async fn the_document_of_the_whole_api_is_joined_from_parts() {
         }
     }
     for section in ["definitions", "parameters"] {
-        let references = text.split(&format!("\"$ref\":\"#/{section}/")).skip(1);
+        let reference = format!("\"$ref\":\"#/{section}/");
+        let references = text.split(&reference).skip(1);
         for name in references.map(|rest| rest.split('"').next().unwrap()) {
             assert!(!document.get(section).get(name).is_null(), "{section}: {name}");
         }
