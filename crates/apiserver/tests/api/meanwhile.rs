@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::support::*;
 
 const NAMES: usize = 60;
-const ROUNDS: usize = 20;
+const ROUNDS: usize = 8;
 
 /// The forms, with where the objects are in them.
 const FORMS: [(&str, &str); 6] = [
