@@ -210,9 +210,11 @@ impl WatchReply {
         self.begins_with_list
     }
 
-    /// Whether others may be told of this version at the same time: it is new, and not only this one watches.
+    /// Whether others may be told of this version at the same time: it is new, not only this one watches, and each gets
+    /// the same one.
     pub(crate) fn is_shared(&self, version: &Versioned) -> bool {
-        version.resource_version() > self.begun_at && self.watcher.has_company()
+        let is_new = version.resource_version() > self.begun_at;
+        is_new && self.endpoint.conversion.is_none() && self.watcher.has_company()
     }
 
     /// The endpoint that is watched.

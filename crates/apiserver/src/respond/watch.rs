@@ -104,10 +104,9 @@ impl WatchWriter {
             encoding,
             view,
             include: self.writer.include,
-            has_columns: is_table && std::mem::take(&mut self.first),
+            has_columns: is_table && self.first,
             second: if is_table { self.writer.clock.now_seconds().as_second() } else { 0 },
         };
-        self.first = form.has_columns;
         let (shared, endpoint) = (Arc::clone(&self.writer.shared), Arc::clone(self.watch.endpoint()));
         let frame = shared.frames.get(&version, &endpoint, form, || self.object(name, &version));
         self.first = false;
