@@ -45,6 +45,16 @@ fn objects(list: &Value, member: &str) -> Vec<(String, String)> {
         .collect()
 }
 
+/// Reads until it is answered: a busy machine may take longer to follow the writes than a list waits.
+async fn read_patiently(server: &TestServer, path: &str, accept: &str) -> Reply {
+    loop {
+        let reply = send(server, Some(&admin()), "GET", path, &[("accept", accept)], "").await;
+        if reply.code != 504 {
+            return reply;
+        }
+    }
+}
+
 /// Creates, changes and deletes ConfigMaps, in an order that depends on the number alone.
 async fn write(server: &TestServer, number: usize) {
     let name = format!("m{:02}", number.wrapping_mul(7919) % NAMES);
@@ -67,14 +77,9 @@ async fn read(server: &TestServer, form: (&str, &str), limit: usize) -> Option<(
     let (mut token, mut version, mut remaining) = (String::new(), None, None);
     loop {
         let path = format!("{CONFIG_MAPS}?limit={limit}&continue={token}");
-        let reply = send(server, Some(&admin()), "GET", &path, &[("accept", accept)], "").await;
-        if reply.code == 504 {
-            // A busy machine may take longer to follow the writes than a list waits: clients try again.
-            continue;
-        }
+        let reply = read_patiently(server, &path, accept).await;
         if reply.code == 410 {
-            let json = [("accept", "application/json")];
-            let refused = send(server, Some(&admin()), "GET", &path, &json, "").await.json();
+            let refused = read_patiently(server, &path, "application/json").await.json();
             rest(server, refused.str_at("metadata.continue"), &all).await;
             return None;
         }
@@ -100,7 +105,8 @@ async fn read(server: &TestServer, form: (&str, &str), limit: usize) -> Option<(
 
 /// The rest of a list whose version is gone begins behind what was read.
 async fn rest(server: &TestServer, token: &str, read: &[(String, String)]) {
-    let list = get(server, &format!("{CONFIG_MAPS}?continue={token}")).await.success();
+    let path = format!("{CONFIG_MAPS}?continue={token}");
+    let list = read_patiently(server, &path, "application/json").await.success();
     let (last, rest) = (read.last().map(|(name, _)| name.clone()), objects(&list, "items"));
     assert!(rest.iter().all(|(name, _)| Some(name) > last.as_ref()), "{last:?} before {rest:?}");
     assert!(rest.is_sorted());
@@ -135,7 +141,7 @@ async fn pages_are_of_one_version_whatever_happens_meanwhile() {
                 continue;
             };
             let exact = format!("{CONFIG_MAPS}?resourceVersion={version}&resourceVersionMatch=Exact");
-            let reply = get(&server, &exact).await;
+            let reply = read_patiently(&server, &exact, "application/json").await;
             // The version may have been dropped in the meantime.
             if reply.code == 200 {
                 assert_eq!(objects_then, objects(&reply.json(), "items"), "{form:?} in pages of {limit}");
@@ -149,13 +155,14 @@ async fn pages_are_of_one_version_whatever_happens_meanwhile() {
         }
     }
     // A list that is being read when its version is dropped.
-    let first = get(&server, &format!("{CONFIG_MAPS}?limit=5")).await.success();
+    let path = format!("{CONFIG_MAPS}?limit=5");
+    let first = read_patiently(&server, &path, "application/json").await.success();
     write(&server, 1).await;
     let now = server.registry.hub.catch_up().await.unwrap();
     store.compact(store::Revision(now)).await.unwrap();
     server.registry.hub.forget_before(store::Revision(now));
     let path = format!("{CONFIG_MAPS}?limit=5&continue={}", first.str_at("metadata.continue"));
-    let refused = get(&server, &path).await;
+    let refused = read_patiently(&server, &path, "application/json").await;
     assert_eq!(refused.code, 410);
     rest(&server, refused.json().str_at("metadata.continue"), &objects(&first, "items")).await;
     stop.cancel();
