@@ -15,13 +15,18 @@ const EVENT_BYTES: usize = 500_000;
 
 /// A watch over HTTP/1.1 whose client has a small receive buffer.
 async fn watch(listening: &Listening) -> Stream {
+    read(listening, "watch=true").await
+}
+
+/// The answer to a request for ConfigMaps, from behind its code.
+async fn read(listening: &Listening, query: &str) -> Stream {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(4096).unwrap();
     let stream = socket.connect(listening.address).await.unwrap();
     let config = client_config(listening, "http/1.1", true);
     let connector = TlsConnector::from(std::sync::Arc::new(config));
     let mut stream = connector.connect(name_of(listening), stream).await.unwrap();
-    let request = format!("GET {CONFIG_MAPS}?watch=true HTTP/1.1\r\nhost: a\r\n\r\n");
+    let request = format!("GET {CONFIG_MAPS}?{query} HTTP/1.1\r\nhost: a\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut head = [0; 15];
     stream.read_exact(&mut head).await.unwrap();
@@ -77,4 +82,39 @@ async fn watchers_that_do_not_read_are_cut_off_and_others_go_on() {
     };
     tokio::time::timeout(WITHIN, ended).await.unwrap();
     watch(&listening).await;
+}
+
+/// A list is made of versions that are kept until it is sent: however steadily it is read, it ends with its request's time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_list_is_not_read_for_longer_than_its_request_may_take() {
+    let server = TestServer::start().await;
+    let listening = server.listen().await.unwrap();
+    for number in 0..20 {
+        let mut object = config_map(&format!("m{number}"), &[]);
+        object.entry("data").set("key", "x".repeat(EVENT_BYTES));
+        call(&server, "POST", CONFIG_MAPS, &object).await.success();
+    }
+    // One whose client is in no hurry for a second, and one that is read as fast as it comes.
+    let (mut slow, mut fast) = (read(&listening, "timeout=1s").await, read(&listening, "").await);
+    let mut whole = 0;
+    let mut buffer = vec![0; 1 << 16];
+    while whole < 20 * EVENT_BYTES {
+        whole += fast.read(&mut buffer).await.unwrap();
+    }
+    let mut pauses = tokio::time::interval(Duration::from_millis(100));
+    let mut piece = vec![0; 1 << 12];
+    let begun = tokio::time::Instant::now();
+    let reading = async {
+        let mut bytes = 0;
+        while let Ok(read @ 1..) = slow.read(&mut piece).await {
+            bytes += read;
+            // Later it reads whatever is on its way, which is all of the list if nothing has ended it.
+            if begun.elapsed() < Duration::from_secs(3) {
+                pauses.tick().await;
+            }
+        }
+        bytes
+    };
+    let bytes = tokio::time::timeout(3 * WITHIN, reading).await.expect("the server ends it");
+    assert!(bytes < 10 * EVENT_BYTES, "{bytes} bytes of a list were read");
 }
