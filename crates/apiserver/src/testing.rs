@@ -145,6 +145,17 @@ impl TestServer {
         self.server.registry.hub.catch_up().await.map(drop).map_err(unseen)
     }
 
+    /// What the store has under a prefix of its keys: the objects as they are stored, and the revisions of their last writes.
+    pub async fn stored(&self, prefix: &str) -> Vec<(String, u64)> {
+        let found =
+            self.server.registry.hub.store().range(store::RangeRequest::prefix(prefix.to_owned())).await;
+        let kvs = found.expect("a store in memory can be read").kvs;
+        let stored = |kv: &Arc<store::KeyValue>| {
+            (String::from_utf8_lossy(&kv.value.to_cow()).into_owned(), kv.mod_revision.0)
+        };
+        kvs.iter().map(stored).collect()
+    }
+
     /// Starts one with an observer of its requests.
     pub async fn observed_by(observer: Arc<dyn Observer>) -> TestServer {
         let mut server = TestServer::start().await;

@@ -183,6 +183,18 @@ impl Client {
         self.connection.list(options.apply(Request::new(Verb::List, target))).await
     }
 
+    /// Reads one page of the metadata of a collection of any resource. A connection to which the rest is no cost returns
+    /// whole objects.
+    pub async fn metadata_page(
+        &self,
+        resource: &ResourceType,
+        options: &ListOptions,
+    ) -> Result<ListPage, ClientError> {
+        let mut request = Request::new(Verb::List, Target::collection(resource.clone(), ""));
+        request.metadata_only = true;
+        self.connection.list(options.apply(request)).await
+    }
+
     /// Follows a collection of any resource. Components should share an [`Informer`](crate::Informer) instead.
     pub async fn watch(
         &self,

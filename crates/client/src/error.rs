@@ -87,6 +87,21 @@ impl ClientError {
         self.has_reason(&Reason::Expired) || self.has_reason(&Reason::Gone)
     }
 
+    /// The token with which an expired list can be continued, in another version than it began in.
+    pub fn continuation(&self) -> Option<&str> {
+        self.status().and_then(|status| status.continue_token.as_deref())
+    }
+
+    /// The request may succeed if it is sent again as it is: no answer came, or the server has a problem of its own or is
+    /// too busy.
+    pub fn is_temporary(&self) -> bool {
+        match self {
+            ClientError::Transport { .. } => true,
+            ClientError::Api(status) => status.code >= 500 || status.code == 429,
+            ClientError::Decode { .. } | ClientError::Config(_) => false,
+        }
+    }
+
     /// The object could not be created because its namespace is being deleted.
     pub fn is_namespace_terminating(&self) -> bool {
         self.is_forbidden() && self.status().is_some_and(|status| status.has_cause("NamespaceTerminating"))

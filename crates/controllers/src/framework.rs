@@ -27,6 +27,7 @@ mod live;
 mod memory;
 mod owner;
 mod plan;
+mod rewrite;
 mod runner;
 mod wiring;
 

@@ -19,6 +19,7 @@
 //! | `clusterdns` | the Service of cluster DNS, and its endpoints on the nodes |
 //! | `resourcequota` | what is used of each quota |
 //! | `bootstraptokens` | the expiry of the tokens that machines join with, and their signatures |
+//! | `storageversionmigrator` | the storage of objects in the form that the server stores now |
 //! | `certificates` | approval, signing and removal of certificate signing requests |
 //!
 //! `framework` runs them: a controller observes, plans in a pure function, and leaves the execution to one executor.
@@ -61,6 +62,7 @@ mod rootca;
 mod serviceaccount;
 mod servicecidr;
 mod servicelb;
+mod storageversionmigrator;
 mod tainteviction;
 mod template;
 #[cfg(test)]
@@ -177,6 +179,7 @@ async fn run_all(context: Context, cancel: CancellationToken) {
         tainteviction::TaintEviction,
         garbage::GarbageCollector,
         resourcequota::QuotaController,
+        storageversionmigrator::StorageVersionMigrator,
         bootstraptokens::TokenCleaner,
         bootstraptokens::BootstrapSigner,
         certificates::CsrApproving,

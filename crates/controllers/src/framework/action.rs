@@ -78,6 +78,16 @@ pub(crate) enum Action {
         /// Its UID.
         uid: String,
     },
+    /// Writes every object of a resource anew as it is, so that the server stores it in its present form. An object that is
+    /// gone or has changed in the meantime is left alone.
+    Rewrite {
+        /// The resource.
+        resource: ResourceType,
+        /// Objects of later versions were written after this was decided, in the present form.
+        up_to: u64,
+        /// The field manager in whose name they are written; it gets no fields.
+        manager: &'static str,
+    },
     /// Records an event.
     Record(Note),
 }
@@ -157,6 +167,7 @@ impl Action {
                 format!("delete all {resource} in {namespace}")
             }
             Action::Verify { resource, key, .. } => format!("verify {} {key}", resource.kind),
+            Action::Rewrite { resource, .. } => format!("rewrite all {resource}"),
             Action::Record(note) => format!("record {}", note.reason),
         }
     }

@@ -7,8 +7,10 @@ use client::{
 use futures::StreamExt;
 use object::{ObjectKey, Status, Uid};
 use serde::Deserialize;
+use tokio_util::sync::CancellationToken;
 
 use super::plan::{Pace, Step};
+use super::rewrite::rewrite;
 use super::{Action, Announcement, Note, Plan};
 
 /// The maximum number of actions of a step that run at once.
@@ -58,6 +60,8 @@ pub(super) struct Outcome {
 pub(crate) struct Executor {
     client: Client,
     recorder: Recorder,
+    /// Long actions end with it.
+    stop: CancellationToken,
 }
 
 /// The relevant part of the answer to a write.
@@ -96,7 +100,12 @@ impl Written {
 impl Executor {
     /// Writes with `client` and records events with `recorder`.
     pub(crate) fn new(client: Client, recorder: Recorder) -> Executor {
-        Executor { client, recorder }
+        Executor { client, recorder, stop: CancellationToken::new() }
+    }
+
+    /// Ends long actions when `stop` is cancelled; all others are finished.
+    pub(super) fn until(self, stop: CancellationToken) -> Executor {
+        Executor { stop, ..self }
     }
 
     /// Takes the steps in order, up to the first that fails.
@@ -175,6 +184,15 @@ impl Executor {
                 self.client.delete_collection(resource, namespace, &options, &all).await.map(|()| None)
             }
             Action::Verify { resource, key, uid } => self.verify(resource, key, uid).await.map(|()| None),
+            Action::Rewrite { resource, up_to, manager } => {
+                let rewriting = rewrite(&self.client, resource, *up_to, manager);
+                let stopped = || ClientError::transport("writing objects anew", "the controller stops");
+                self.stop
+                    .run_until_cancelled(rewriting)
+                    .await
+                    .unwrap_or_else(|| Err(stopped()))
+                    .map(|()| None)
+            }
             Action::Record(note) => {
                 self.record(note);
                 Ok(None)

@@ -25,6 +25,7 @@ enum Question {
     List(ResourceType, ListOptions),
     ListIn { resource: ResourceType, namespace: String, after: String },
     TryStatus(ResourceType, ObjectKey, Value),
+    Version(ResourceType),
     Served,
     May(Box<SubjectAccessReviewSpec>),
 }
@@ -35,6 +36,7 @@ enum Answer {
     MetadataIn(Result<Arc<Vec<PartialObject>>, String>),
     List(Vec<Versioned>),
     Accepted,
+    Version(String),
     Served(Arc<Discovered>),
     May(bool),
 }
@@ -101,6 +103,14 @@ impl Live {
         let tree = object::to_value(object).unwrap_or_default();
         match self.ask(Question::TryStatus(ResourceType::of::<K>(), key_of(object), tree))? {
             Answer::Accepted => Some(()),
+            _ => None,
+        }
+    }
+
+    /// The present resource version of a resource's collection.
+    pub(crate) fn version(&mut self, resource: &ResourceType) -> Option<String> {
+        match self.ask(Question::Version(resource.clone()))? {
+            Answer::Version(version) => Some(version),
             _ => None,
         }
     }
@@ -174,6 +184,10 @@ async fn answer(client: &Client, question: &Question) -> Result<Answer, ClientEr
             let request = Request::new(Verb::Update, target).query("dryRun", "All");
             let request = request.body(ContentType::Json, object.clone());
             client.connection().call(request).await.map(|_| Answer::Accepted)
+        }
+        Question::Version(resource) => {
+            let options = ListOptions { limit: 1, ..ListOptions::default() };
+            client.metadata_page(resource, &options).await.map(|page| Answer::Version(page.resource_version))
         }
         Question::Served => client.discover().await.map(|found| Answer::Served(Arc::new(found))),
         Question::May(spec) => {

@@ -51,7 +51,9 @@ struct Unseen {
 
 /// Runs the controller `C` until `cancel` is cancelled; then finishes the keys in progress.
 pub(crate) async fn run<C: Controller>(context: Context, cancel: CancellationToken) {
-    let Some(runner) = cancel.run_until_cancelled(Runner::<C>::start(context)).await else { return };
+    let Some(runner) = cancel.run_until_cancelled(Runner::<C>::start(context, cancel.clone())).await else {
+        return;
+    };
     let runner = Arc::new(runner);
     let mut workers = JoinSet::new();
     for _ in 0..C::WORKERS {
@@ -73,7 +75,7 @@ pub(crate) async fn run<C: Controller>(context: Context, cancel: CancellationTok
 
 impl<C: Controller> Runner<C> {
     /// Wires the controller up, and waits until its informers are synced.
-    async fn start(context: Context) -> Runner<C> {
+    async fn start(context: Context, cancel: CancellationToken) -> Runner<C> {
         let Context { informers, accounts, metrics, config } = context;
         let queue = WorkQueue::measured(C::QUEUE, &metrics.queues, C::RETRY_MAX);
         let client = accounts.client(C::ACCOUNT);
@@ -85,7 +87,8 @@ impl<C: Controller> Runner<C> {
         Runner {
             controller,
             queue,
-            executor: Executor::new(client.clone(), Recorder::start(client.clone(), C::NAME, "")),
+            executor: Executor::new(client.clone(), Recorder::start(client.clone(), C::NAME, ""))
+                .until(cancel),
             clock: client.clock().clone(),
             client,
             views,

@@ -353,3 +353,33 @@ fn memories_that_are_as_good_as_none_are_not_kept() {
     memories.forget(&"b");
     assert_eq!(memories.len(), 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn objects_are_rewritten_up_to_a_version_and_nothing_is_created() {
+    let server = server().await;
+    for name in ["m0", "m1", "m2"] {
+        server.put(&config_map(name)).await;
+    }
+    let version = |map: ConfigMap| map.metadata.resource_version.unwrap().parse::<u64>().unwrap();
+    let up_to = version(get(&server, "default", "m1").await.unwrap());
+    server.faults().take_requests();
+    // One object is gone when its turn comes, and one has changed.
+    let gone = Status::not_found("", "configmaps", "m0");
+    server.faults().fail_next(Verb::Patch, "configmaps", gone);
+    server.faults().fail_next(Verb::Patch, "configmaps", Status::conflict("", "configmaps", "m1", "changed"));
+    let resource = client::ResourceType::of::<ConfigMap>();
+    let rewrite = || {
+        let mut plan = Plan::default();
+        plan.then(Action::Rewrite { resource: resource.clone(), up_to, manager: "test" });
+        plan
+    };
+    assert!(executor(&server).run(rewrite()).await.failures.is_empty());
+    let patched =
+        |requests: &[String]| requests.iter().filter(|request| request.starts_with("patch")).count();
+    assert_eq!(patched(&server.faults().take_requests()), 2, "the third is newer");
+
+    let stop = CancellationToken::new();
+    stop.cancel();
+    let failures = executor(&server).until(stop).run(rewrite()).await.failures;
+    assert!(failures.len() == 1 && failures[0].error.is_temporary(), "{failures:?}");
+}

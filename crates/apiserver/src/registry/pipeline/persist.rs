@@ -65,9 +65,10 @@ impl Registry {
         if write.dry_run() {
             return Ok(Some(Stored::Value(object)));
         }
-        // A change that changes nothing still moves an object to the version that is stored now.
+        // A change that changes nothing still brings an object into the form that is stored now: its version, and its schema.
         let stored = write.endpoint.stored("update")?.type_meta();
-        if object == *write.old && current.api_version() == &*stored.api_version {
+        let is_current = current.api_version() == &*stored.api_version && current.stored().is_some();
+        if object == *write.old && is_current {
             return Ok(Some(Stored::Version(current.clone())));
         }
         let object = write.endpoint.stored_value(object).await?;
