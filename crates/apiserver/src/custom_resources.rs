@@ -180,11 +180,15 @@ impl Publisher {
             }
             return Ok(());
         }
-        if is_accepted(&definition) && self.publish(registry, &definition).await {
-            names::establish(&mut next, &time);
-            if next != definition {
-                write_status(registry, name, next).await?;
+        if is_accepted(&definition) {
+            if self.publish(registry, &definition).await {
+                names::establish(&mut next, &time);
             }
+        } else {
+            names::distrust(&mut next, &time);
+        }
+        if next != definition {
+            write_status(registry, name, next).await?;
         }
         Ok(())
     }
@@ -256,7 +260,9 @@ impl Publisher {
 
 /// Whether a definition is served.
 fn is_accepted(definition: &Value) -> bool {
-    ["NamesAccepted", "Established"].iter().any(|condition| is_true(definition, condition))
+    let can_be =
+        || is_true(definition, "NamesAccepted") && kinds::validation::conversion_can_be_trusted(definition);
+    is_true(definition, "Established") || can_be()
 }
 
 fn is_true(definition: &Value, condition: &str) -> bool {

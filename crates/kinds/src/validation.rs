@@ -75,9 +75,9 @@ pub use csi_driver::{validate_csi_driver, validate_csi_driver_update};
 pub use csi_node::{validate_csi_node, validate_csi_node_update};
 pub use csi_storage_capacity::{validate_csi_storage_capacity, validate_csi_storage_capacity_update};
 pub use custom_resource_definition::{
-    approval_condition, custom_resource_definition_warnings, non_structural_schema,
-    validate_custom_resource_definition, validate_custom_resource_definition_status_update,
-    validate_custom_resource_definition_update,
+    approval_condition, conversion_can_be_trusted, custom_resource_definition_warnings,
+    non_structural_schema, validate_custom_resource_definition,
+    validate_custom_resource_definition_status_update, validate_custom_resource_definition_update,
 };
 pub use daemon_set::{validate_daemon_set, validate_daemon_set_status_update, validate_daemon_set_update};
 pub use endpoints::{

@@ -111,6 +111,18 @@ fn installing(definition: &mut Value, is_accepted: bool, time: &str) {
     set_condition(definition, condition, time.into());
 }
 
+/// Says that a definition is not served because the webhook of its conversion cannot be recognized, if that is so.
+pub(super) fn distrust(definition: &mut Value, time: &str) {
+    if !is_true(definition, "NamesAccepted") || kinds::validation::conversion_can_be_trusted(definition) {
+        return;
+    }
+    let condition = value!({
+        "type": "Established", "status": "False", "reason": "InvalidCABundle",
+        "message": "The conversion webhook CABundle is invalid"
+    });
+    set_condition(definition, condition, time.into());
+}
+
 /// Says that a definition is served.
 pub(super) fn establish(definition: &mut Value, time: &str) {
     if !is_true(definition, "Established") && is_true(definition, "NamesAccepted") {

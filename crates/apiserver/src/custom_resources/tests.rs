@@ -48,6 +48,22 @@ fn the_first_definition_that_asks_for_a_name_has_it() {
 }
 
 #[test]
+fn a_definition_whose_webhook_cannot_be_recognized_is_not_established() {
+    let mut object = definition("widgets.example.com", "widgets", "Widget", "w");
+    names::accept(&mut object, &[], "t");
+    let bundle = |text: &str| value!({"webhook": {"clientConfig": {"caBundle": text}}});
+    object.entry("spec").set("conversion", bundle("b2Rk"));
+    names::distrust(&mut object, "t");
+    let why = ("False", "InvalidCABundle", "The conversion webhook CABundle is invalid");
+    assert_eq!(condition(&object, "Established"), why);
+    assert!(!super::is_accepted(&object));
+    object.entry("spec").set("conversion", bundle(""));
+    names::distrust(&mut object, "t");
+    assert_eq!(condition(&object, "Established"), why, "publication says otherwise");
+    assert!(super::is_accepted(&object));
+}
+
+#[test]
 fn a_schema_that_is_not_structural_is_shown() {
     let mut object = definition("widgets.example.com", "widgets", "Widget", "w");
     object.entry("spec").set(

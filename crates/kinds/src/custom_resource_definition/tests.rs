@@ -212,3 +212,106 @@ fn groups_of_the_community_need_an_approval() {
     }
     assert!(validation::approval_condition(&definition()).is_null());
 }
+
+/// A definition whose objects a webhook converts, at this place.
+fn converted(client: Value) -> Value {
+    let mut object = definition();
+    let webhook = value!({"conversionReviewVersions": ["v1"], "clientConfig": client});
+    object.entry("spec").set("conversion", value!({"strategy": "Webhook", "webhook": webhook}));
+    object
+}
+
+#[test]
+fn webhooks_that_convert_are_called_by_https() {
+    let at = "spec.conversion.webhookClientConfig";
+    let form = "; desired format: https://host[/path]";
+    let service = |members: Value| {
+        let service = value!({"name": "n", "namespace": "ns", "port": 443i64});
+        value!({"service": object::patch::merge_patch(service, members).unwrap()})
+    };
+    for (client, expected) in [
+        (value!({"url": "https://a.example:8443/convert"}), vec![]),
+        (value!({}), vec![format!("{at}: Required value: exactly one of url or service is required")]),
+        (
+            value!({"url": "http://u:p@/x?q#f"}),
+            vec![
+                format!("{at}.url: Invalid value: \"http\": 'https' is the only allowed URL scheme{form}"),
+                format!("{at}.url: Invalid value: \"\": host must be specified{form}"),
+                format!("{at}.url: Invalid value: \"u\": user information is not permitted in the URL"),
+                format!("{at}.url: Invalid value: \"f\": fragments are not permitted in the URL"),
+                format!("{at}.url: Invalid value: \"q\": query parameters are not permitted in the URL"),
+            ],
+        ),
+        (service(value!({"path": "/a/b"})), vec![]),
+        (service(value!({"namespace": ""})), vec![format!("{at}.service.name: Required value")]),
+        (
+            service(value!({"port": 0i64, "path": "a//"})),
+            vec![
+                format!(
+                    "{at}.service.port: Invalid value: 0: port is not valid: must be between 1 and 65535, inclusive"
+                ),
+                format!("{at}.service.path: Invalid value: \"a//\": must start with a '/'"),
+                format!("{at}.service.path: Invalid value: \"a//\": segment[0] may not be empty"),
+                format!("{at}.service.path: Invalid value: \"a//\": segment[1] may not be empty"),
+            ],
+        ),
+    ] {
+        let errors = CustomResourceDefinitions.validate(&converted(client.clone()));
+        let told: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        assert_eq!(told, expected, "{client:?}");
+    }
+}
+
+#[test]
+fn authorities_of_webhooks_can_be_read_once_a_definition_is_established() {
+    use base64::Engine;
+    let base64 = |text: &str| base64::engine::general_purpose::STANDARD.encode(text);
+    let key = rcgen::KeyPair::generate().unwrap();
+    let certificate = rcgen::CertificateParams::default().self_signed(&key).unwrap().pem();
+    let broken = "-----BEGIN CERTIFICATE-----\nYWJj\n-----END CERTIFICATE-----\n";
+    let other = certificate.replace("CERTIFICATE", "THING");
+    let with = |bundle: &str| converted(value!({"url": "https://a.example", "caBundle": base64(bundle)}));
+    let established = |mut object: Value| {
+        set_condition(&mut object, value!({"type": "Established", "status": "True"}), Value::Null);
+        object
+    };
+    let good = established(with(&certificate));
+    for (bundle, why) in [
+        ("", None),
+        (&*certificate, None),
+        (&*format!("{broken}{certificate}"), None),
+        ("odd", Some("unable to parse bytes as PEM block")),
+        (broken, Some("failed to parse certificate: x509: malformed certificate")),
+        (&*other, Some("no valid certificate authority data seen")),
+    ] {
+        let new = with(bundle);
+        assert_eq!(validation::conversion_can_be_trusted(&new), why.is_none());
+        let told = |errors: field::Errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let expected: Vec<String> = why
+            .map(|why| {
+                let at = "spec.conversion.webhookClientConfig.caBundle";
+                format!("{at}: Invalid value: {:?}: unable to load root certificates: {why}", base64(bundle))
+            })
+            .into_iter()
+            .collect();
+        assert_eq!(told(CustomResourceDefinitions.validate_update(&new, &good)), expected);
+        // A definition that nothing is served of yet, and one that had such a bundle, may have it.
+        assert!(CustomResourceDefinitions.validate(&new).is_empty());
+        assert!(CustomResourceDefinitions.validate_update(&new, &with(&certificate)).is_empty());
+        assert!(CustomResourceDefinitions.validate_update(&new, &established(with("odd"))).is_empty());
+    }
+}
+
+#[test]
+fn unknown_versions_of_reviews_may_stay() {
+    let of = |versions: Value| {
+        let mut object = converted(value!({"url": "https://a.example"}));
+        object.entry("spec").entry("conversion").entry("webhook").set("conversionReviewVersions", versions);
+        object
+    };
+    let (known, unknown) = (of(value!(["v1", "v7"])), of(value!(["v7"])));
+    let why = "spec.conversion.conversionReviewVersions: Invalid value: [\"v7\"]: must include at least one of v1, v1beta1";
+    assert_eq!(CustomResourceDefinitions.validate(&unknown).to_string(), why);
+    assert_eq!(CustomResourceDefinitions.validate_update(&unknown, &known).to_string(), why);
+    assert!(CustomResourceDefinitions.validate_update(&unknown, &unknown).is_empty());
+}

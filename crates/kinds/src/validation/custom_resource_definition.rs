@@ -16,6 +16,7 @@ mod conversion;
 mod version;
 
 pub use approval::approval_condition;
+pub use conversion::can_be_trusted as conversion_can_be_trusted;
 
 /// A check of a name: what is wrong with it.
 type Check = fn(&str) -> Vec<String>;
@@ -75,6 +76,7 @@ pub fn validate_custom_resource_definition_status_update(definition: &Value) -> 
 /// What holds for every state of a definition.
 fn state(definition: &Value, old: &Value, errors: &mut Errors) {
     check_spec(definition.get("spec"), old.get("spec"), errors);
+    conversion::check(definition, old, &Path::root("spec").child("conversion"), errors);
     let status = Path::root("status");
     check_names(definition.at("status.acceptedNames"), &status.child("acceptedNames"), errors);
     let stored = definition.at("status.storedVersions");
@@ -157,7 +159,6 @@ fn check_spec(spec: &Value, old: &Value, errors: &mut Errors) {
         }
     }
     check_names(spec.get("names"), &names, errors);
-    conversion::check(spec, &root.child("conversion"), errors);
 }
 
 /// Checks names of a resource, as far as they are set.

@@ -8,7 +8,7 @@ use object::{Value, names};
 use super::admission::{self, FAILURE_POLICIES, MATCH_POLICIES, REINVOCATION_POLICIES};
 use super::field::{Field, same};
 
-mod client;
+pub(super) mod client;
 
 const MUTATING: &str = "io.k8s.api.admissionregistration.v1.MutatingWebhookConfiguration";
 const VALIDATING: &str = "io.k8s.api.admissionregistration.v1.ValidatingWebhookConfiguration";

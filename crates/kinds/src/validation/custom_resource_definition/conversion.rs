@@ -5,11 +5,23 @@ use std::collections::HashSet;
 use object::field::{Errors, Path};
 use object::{Value, names};
 
+use crate::custom_resource_definition::is_condition_true;
+use crate::validation::field::Field;
+use crate::validation::webhook::client;
+
 /// The versions of ConversionReview that a server may speak.
 const REVIEW_VERSIONS: [&str; 2] = ["v1", "v1beta1"];
+const CLIENT: &str = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.WebhookClientConfig";
 
-pub(super) fn check(spec: &Value, path: &Path<'_>, errors: &mut Errors) {
-    let conversion = spec.get("conversion");
+/// Whether the certificates by which the conversion's webhook is recognized can be read, if it names any. If not, the
+/// resource is not established.
+pub fn can_be_trusted(definition: &Value) -> bool {
+    client::read_bundle(definition.at("spec.conversion.webhook.clientConfig.caBundle")).is_ok()
+}
+
+/// Checks the conversion of a definition. `old` is its previous state, or null.
+pub(super) fn check(definition: &Value, old: &Value, path: &Path<'_>, errors: &mut Errors) {
+    let conversion = definition.at("spec.conversion");
     if conversion.is_null() {
         return;
     }
@@ -19,8 +31,8 @@ pub(super) fn check(spec: &Value, path: &Path<'_>, errors: &mut Errors) {
     match strategy {
         "" => errors.required(&path.child("strategy"), ""),
         "Webhook" => {
-            client_config(webhook.get("clientConfig"), &at, errors);
-            review_versions(webhook.get("conversionReviewVersions"), &versions_at, errors);
+            client_config(webhook.get("clientConfig"), old, at, errors);
+            review_versions(webhook.get("conversionReviewVersions"), old, &versions_at, errors);
         }
         other => {
             if other != "None" {
@@ -37,38 +49,19 @@ pub(super) fn check(spec: &Value, path: &Path<'_>, errors: &mut Errors) {
     }
 }
 
-fn client_config(config: &Value, path: &Path<'_>, errors: &mut Errors) {
-    let (url, service) = (config.get("url"), config.get("service"));
+fn client_config(config: &Value, old: &Value, path: Path<'_>, errors: &mut Errors) {
     if config.is_null() {
-        errors.required(path, "required when strategy is set to Webhook");
-    } else if url.is_null() == service.is_null() {
-        errors.required(path, "exactly one of url or service is required");
-    } else if let Some(url) = url.as_str() {
-        if !url.starts_with("https://") {
-            let why = "'https' is the only allowed URL scheme; desired format: https://host[/path]";
-            errors.invalid(&path.child("url"), url, why);
-        }
-    } else {
-        let at = path.child("service");
-        for (member, why) in
-            [("name", "service name is required"), ("namespace", "service namespace is required")]
-        {
-            if service.str_at(member).is_empty() {
-                errors.required(&at.child(member), why);
-            }
-        }
-        let port = service.get("port").as_i64().unwrap_or(443);
-        if !(1..=65535).contains(&port) {
-            errors.invalid(
-                &at.child("port"),
-                port,
-                "port is not valid: must be between 1 and 65535, inclusive",
-            );
-        }
+        return errors.required(&path, "required when strategy is set to Webhook");
+    }
+    let config = Field::root(config, CLIENT).named(path);
+    client::validate(errors, &config);
+    // Until it is established, nobody relies on the definition; and it may keep what it had.
+    if is_condition_true(old, "Established") && can_be_trusted(old) {
+        client::validate_bundle(errors, &config.child("caBundle"));
     }
 }
 
-fn review_versions(versions: &Value, path: &Path<'_>, errors: &mut Errors) {
+fn review_versions(versions: &Value, old: &Value, path: &Path<'_>, errors: &mut Errors) {
     if versions.is_empty() {
         return errors.required(path, "");
     }
@@ -80,8 +73,13 @@ fn review_versions(versions: &Value, path: &Path<'_>, errors: &mut Errors) {
             errors.invalid(&path.index(index), version, "duplicate version");
         }
     }
-    if !REVIEW_VERSIONS.iter().any(|version| seen.contains(version)) {
+    let before = old.at("spec.conversion.webhook.conversionReviewVersions");
+    if !has_known(versions) && (before.is_empty() || has_known(before)) {
         let why = format!("must include at least one of {}", REVIEW_VERSIONS.join(", "));
         errors.invalid(path, versions.clone(), why);
     }
+}
+
+fn has_known(versions: &Value) -> bool {
+    versions.items().filter_map(Value::as_str).any(|version| REVIEW_VERSIONS.contains(&version))
 }

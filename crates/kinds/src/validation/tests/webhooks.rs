@@ -120,7 +120,7 @@ fn webhooks() {
             url("http://user:secret@/b?c#d"),
             vec![
                 r#"webhooks[0].clientConfig.url: Invalid value: "http": 'https' is the only allowed URL scheme; desired format: https://host[/path]"#,
-                r#"webhooks[0].clientConfig.url: Invalid value: "": host must be provided; desired format: https://host[/path]"#,
+                r#"webhooks[0].clientConfig.url: Invalid value: "": host must be specified; desired format: https://host[/path]"#,
                 r#"webhooks[0].clientConfig.url: Invalid value: "user": user information is not permitted in the URL"#,
                 r#"webhooks[0].clientConfig.url: Invalid value: "d": fragments are not permitted in the URL"#,
                 r#"webhooks[0].clientConfig.url: Invalid value: "c": query parameters are not permitted in the URL"#,
@@ -138,7 +138,7 @@ fn webhooks() {
         (
             value!({"clientConfig": {"service": {"name": null, "port": 70000}}}),
             vec![
-                "webhooks[0].clientConfig.service.name: Required value: service name is required",
+                "webhooks[0].clientConfig.service.namespace: Required value",
                 "webhooks[0].clientConfig.service.port: Invalid value: 70000: port is not valid: must be between 1 and 65535, inclusive",
             ],
         ),

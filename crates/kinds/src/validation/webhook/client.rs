@@ -1,14 +1,18 @@
 //! Where a webhook is (`apiserver/pkg/util/webhook/validation.go`).
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use object::field::Errors;
-use object::names;
+use object::{Value, names};
+use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::validation::field::Field;
+use crate::validation::pem;
 
 const FORM: &str = "; desired format: https://host[/path]";
 
 /// Checks a `clientConfig`.
-pub(super) fn validate(errors: &mut Errors, client: &Field<'_, '_>) {
+pub(in crate::validation) fn validate(errors: &mut Errors, client: &Field<'_, '_>) {
     let (url, service) = (client.child("url"), client.child("service"));
     match (url.is_set(), service.is_set()) {
         (true, false) => validate_url(errors, &url),
@@ -42,7 +46,7 @@ fn validate_url(errors: &mut Errors, url: &Field<'_, '_>) {
         errors.invalid(&url.path, scheme, format!("'https' is the only allowed URL scheme{FORM}"));
     }
     if host.is_empty() {
-        errors.invalid(&url.path, host, format!("host must be provided{FORM}"));
+        errors.invalid(&url.path, host, format!("host must be specified{FORM}"));
     }
     if let Some(user) = user {
         // Without a password, which it may contain.
@@ -69,14 +73,46 @@ fn has_valid_port(host: &str) -> bool {
 }
 
 fn validate_service(errors: &mut Errors, service: &Field<'_, '_>) {
-    service.child("name").check_present_with(errors, "service name is required");
-    service.child("namespace").check_present_with(errors, "service namespace is required");
+    // As upstream, which takes one for the other.
+    for (member, named) in [("namespace", "name"), ("name", "namespace")] {
+        if service.child(member).is_empty() {
+            errors.required(&service.path.child(named), "");
+        }
+    }
     let port = service.child("port");
     let wrong = names::is_valid_port_num(port.number());
     if !wrong.is_empty() {
         errors.invalid(&port.path, port.number(), format!("port is not valid: {}", wrong.join(", ")));
     }
     validate_path(errors, &service.child("path"));
+}
+
+/// Checks a `caBundle`.
+pub(in crate::validation) fn validate_bundle(errors: &mut Errors, bundle: &Field<'_, '_>) {
+    if let Err(why) = read_bundle(bundle.value) {
+        bundle.invalid(errors, format!("unable to load root certificates: {why}"));
+    }
+}
+
+/// Whether a text in PEM contains a certificate that can be read; an empty text is valid.
+pub(in crate::validation) fn read_bundle(bundle: &Value) -> Result<(), &'static str> {
+    // The decoder has already refused invalid base64.
+    let text = STANDARD.decode(bundle.as_str().unwrap_or_default()).unwrap_or_default();
+    if text.is_empty() {
+        return Ok(());
+    }
+    let mut blocks = pem::blocks(&text).peekable();
+    if blocks.peek().is_none() {
+        return Err("unable to parse bytes as PEM block");
+    }
+    let certificates = blocks.filter(|block| block.label == "CERTIFICATE" && !block.has_headers);
+    let read: Vec<bool> =
+        certificates.map(|block| X509Certificate::from_der(&block.content).is_ok()).collect();
+    match (read.is_empty(), read.contains(&true)) {
+        (_, true) => Ok(()),
+        (false, false) => Err("failed to parse certificate: x509: malformed certificate"),
+        (true, _) => Err("no valid certificate authority data seen"),
+    }
 }
 
 fn validate_path(errors: &mut Errors, path: &Field<'_, '_>) {
