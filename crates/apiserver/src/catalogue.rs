@@ -25,6 +25,7 @@ mod tests;
 
 pub use builtin::EVENTS;
 pub use convert::{Conversion, Convert};
+pub(crate) use definition::SELECTABLE;
 pub use definition::{Definition, DefinitionError, Version};
 pub use derived::Derived;
 pub use endpoint::Endpoint;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use kinds::custom::{CustomResource, JsonPath, PrinterColumn};
 use kinds::{ScalePaths, Strategy};
 use object::structural::{CompileError, Structural};
-use object::{TypeMeta, Value};
+use object::{TypeMeta, Value, value};
 use rules::Rules;
 use schema::Verb::{Create, Delete, DeleteCollection, Get, List, Patch, Update, Watch};
 use schema::{ResourceDef, Scope, SubresourceDef, Verb};
@@ -20,6 +20,9 @@ const VERBS: &[Verb] = &[Create, Delete, DeleteCollection, Get, List, Patch, Upd
 const PART: &[Verb] = &[Get, Patch, Update];
 /// The verbs that discovery shows while the definition is deleted.
 const TERMINATING: &[Verb] = &[Delete, DeleteCollection, Get, List, Watch];
+
+/// The member of a schema that lists the fields by which objects can be selected.
+pub(crate) const SELECTABLE: &str = "x-kubernetes-selectable-fields";
 
 /// A resource that is defined at run time.
 pub struct Definition {
@@ -169,7 +172,7 @@ impl Definition {
     }
 
     fn strategy(&self, version: &Version) -> Result<CustomResource, DefinitionError> {
-        let structural = Structural::compile(&self.type_name(&version.name), &version.schema);
+        let structural = Structural::compile(&self.type_name(&version.name), &published(version));
         let columns =
             if version.columns.is_empty() { vec![PrinterColumn::age()] } else { version.columns.clone() };
         let structural =
@@ -217,6 +220,17 @@ impl Definition {
             ty: strategy.structural.ty().clone(),
         }
     }
+}
+
+/// The schema as it is published: with the selectable fields, which are not part of it in the definition.
+fn published(version: &Version) -> Cow<'_, Value> {
+    if version.selectable.is_empty() {
+        return Cow::Borrowed(&version.schema);
+    }
+    let fields = version.selectable.iter().map(|path| value!({"fieldPath": path.label()}));
+    let mut schema = version.schema.clone();
+    schema.set(SELECTABLE, fields.collect::<Vec<_>>());
+    Cow::Owned(schema)
 }
 
 fn scale_def() -> SubresourceDef {

@@ -4,6 +4,7 @@ use object::{Value, value};
 use schema::{ResourceDef, TypeDef};
 
 use super::definitions::{Custom, Definitions, META, Version};
+use crate::catalogue::SELECTABLE;
 
 impl Definitions<'_> {
     pub(super) fn custom(&mut self, custom: Custom<'_>) -> Value {
@@ -13,6 +14,11 @@ impl Definitions<'_> {
         };
         let gvk = value!({"group": &*def.group, "kind": &**kind, "version": &*def.version});
         definition.set("x-kubernetes-group-version-kind", vec![gvk]);
+        // An object that shows nothing of its schema, and a list, show them too.
+        let selectable = selectable(&def.ty);
+        if !selectable.is_null() {
+            definition.set(SELECTABLE, selectable);
+        }
         definition
     }
 
@@ -99,6 +105,13 @@ impl Definitions<'_> {
         }
         out
     }
+}
+
+/// The selectable fields of a resource, as its schema lists them; null if there are none.
+fn selectable(ty: &TypeDef) -> Value {
+    let source = ty.source.as_deref().filter(|text| text.contains(SELECTABLE));
+    let schema = source.and_then(|text| object::json::parse(text.as_bytes()).ok()).unwrap_or_default();
+    schema.get(SELECTABLE).clone()
 }
 
 fn is_on(schema: &Value, name: &str) -> bool {

@@ -253,6 +253,15 @@ async fn every_definition_is_published() {
             "#/definitions/io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
         );
     }
+    let whole = get(&server, "/openapi/v3/apis/example.com/v1").await.success();
+    for name in ["com.example.v1.Widget", "com.example.v1.WidgetList"] {
+        for found in
+            [published(&server, name).await.unwrap(), whole.at("components.schemas").get(name).clone()]
+        {
+            let selectable = found.get("x-kubernetes-selectable-fields");
+            assert_eq!(selectable, &value!([{"fieldPath": "spec.color"}]), "{name}");
+        }
+    }
     // Nothing is said about objects with any field: clients would take it for all that there can be.
     let free = published(&server, "com.example.v1.Gadget").await.unwrap();
     assert_eq!((free.str_at("type"), free.get("properties").is_null()), ("object", true));
