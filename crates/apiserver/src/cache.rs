@@ -8,6 +8,7 @@
 
 mod change;
 mod collection;
+mod damage;
 mod hub;
 mod leases;
 mod metrics;
@@ -20,6 +21,7 @@ mod watcher;
 pub use change::{Change, ChangeKind};
 pub use collection::Collection;
 pub(crate) use collection::LOG_CHANGES_MAX;
+pub(crate) use damage::{Damage, told};
 pub use hub::Hub;
 pub use leases::{Leases, adopt};
 pub use metrics::{CacheMetrics, Meter};
@@ -63,6 +65,8 @@ pub enum CacheError {
     Corrupt {
         /// Its key in the store.
         key: String,
+        /// The revision of its last write.
+        revision: u64,
         /// The error.
         source: ParseError,
     },

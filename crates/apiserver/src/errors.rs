@@ -5,7 +5,7 @@ use std::time::Duration;
 use object::{Reason, Status};
 use store::StoreError;
 
-use crate::cache::CacheError;
+use crate::cache::{CacheError, told};
 
 /// When to try again on a full disk. Clients that follow `Retry-After` do so ten times, so that a person does not wait
 /// long for the message.
@@ -23,7 +23,7 @@ pub fn from_cache(error: CacheError) -> Status {
         }
         CacheError::Store(error) => from_store(error),
         CacheError::Ended => not_served(),
-        error @ CacheError::Corrupt { .. } => internal(&error),
+        error @ CacheError::Corrupt { .. } => Status::internal_error(told(&error)),
     }
 }
 

@@ -80,6 +80,8 @@ pub struct Query {
     pub propagation: Option<Propagation>,
     /// `orphanDependents`, which came before `propagationPolicy`
     pub orphan_dependents: Option<bool>,
+    /// `ignoreStoreReadErrorWithClusterBreakingPotential`
+    pub ignore_read_error: Option<bool>,
     /// `includeObject` (of tables); what it says counts only for these
     pub include_object: String,
 }
@@ -118,6 +120,7 @@ pub enum IncludeObject {
 }
 
 const DELETE_OPTIONS: &str = "DeleteOptions";
+const IGNORE: &str = "ignoreStoreReadErrorWithClusterBreakingPotential";
 
 /// Whether a verb takes a `resourceVersion`.
 fn reads(verb: &str) -> bool {
@@ -178,6 +181,7 @@ impl Query {
                 _ => None,
             },
             orphan_dependents: text("orphanDependents").and_then(|_| switch("orphanDependents")),
+            ignore_read_error: text(IGNORE).and_then(|_| switch(IGNORE)),
             include_object: text("includeObject").unwrap_or_default().to_owned(),
         })
     }
@@ -287,6 +291,8 @@ pub struct DeleteOptions {
     pub resource_version: Option<String>,
     /// `dryRun`
     pub dry_run: bool,
+    /// `ignoreStoreReadErrorWithClusterBreakingPotential`: deletes an object that cannot be read, and only such (KEP-3926).
+    pub ignore_read_error: bool,
 }
 
 impl DeleteOptions {
@@ -299,6 +305,7 @@ impl DeleteOptions {
             grace_period_seconds: query.grace_period_seconds,
             propagation: query.propagation.or_else(|| query.orphan_dependents.map(from_orphan)),
             dry_run: query.dry_run,
+            ignore_read_error: query.ignore_read_error == Some(true),
             ..DeleteOptions::default()
         };
         let both = |policy: &str| {
@@ -309,7 +316,7 @@ impl DeleteOptions {
         let Some(body) = body else {
             return match query.propagation {
                 Some(policy) if query.orphan_dependents.is_some() => Err(both(policy.name())),
-                _ => Ok(options),
+                policy => options.check_alone(policy.is_some(), query.orphan_dependents.is_some(), false),
             };
         };
         let text = |path: &str| body.at(path).as_str().map(str::to_owned);
@@ -328,7 +335,46 @@ impl DeleteOptions {
         }
         let dry: Vec<&str> = body.get("dryRun").items().filter_map(Value::as_str).collect();
         options.dry_run |= dry_run(DELETE_OPTIONS, &dry)?;
-        Ok(options)
+        options.ignore_read_error = body.get(IGNORE).as_bool().unwrap_or(options.ignore_read_error);
+        let has = |member: &str| !body.get(member).is_null();
+        options.check_alone(has("propagationPolicy"), has("orphanDependents"), has("preconditions"))
+    }
+
+    /// Where nothing is known of the object, most options mean nothing.
+    fn check_alone(
+        self,
+        has_policy: bool,
+        has_orphan: bool,
+        has_preconditions: bool,
+    ) -> Result<DeleteOptions, Status> {
+        let mut errors = field::Errors::default();
+        for (is_set, option) in [
+            (has_policy, "propagationPolicy"),
+            (has_orphan, "orphanDependents"),
+            (self.grace_period_seconds.is_some(), "gracePeriodSeconds"),
+            (has_preconditions, "preconditions"),
+        ] {
+            if self.ignore_read_error && is_set {
+                let why = format!("cannot be set together with .{option}");
+                errors.invalid(&field::Path::root(IGNORE), true, why);
+            }
+        }
+        match errors.is_empty() {
+            true => Ok(self),
+            false => Err(Status::invalid("meta.k8s.io", DELETE_OPTIONS, "", &errors)),
+        }
+    }
+
+    /// Checks options of the deletion of a collection.
+    ///
+    /// # Errors
+    /// 422
+    pub fn check_collection(&self) -> Result<(), Status> {
+        let why = "is not allowed with DELETECOLLECTION, try again after removing the option";
+        match self.ignore_read_error {
+            true => Err(invalid_delete(field::Error::invalid(&field::Path::root(IGNORE), true, why))),
+            false => Ok(()),
+        }
     }
 }
 

@@ -15,7 +15,7 @@ use crate::admission::{self, Warnings};
 use crate::cache::{Collection, Hub};
 use crate::catalogue::LiveCatalogue;
 use crate::components::Components;
-use crate::errors::internal;
+use crate::errors::from_cache;
 use crate::options::WriteOptions;
 use crate::user::User;
 
@@ -190,7 +190,7 @@ impl Registry {
         // The cache usually has this version already, decoded.
         match collection.get(namespace, name) {
             Some(cached) if cached.resource_version() == kv.mod_revision.0 => Ok(cached),
-            _ => collection.decode(kv).map_err(|error| internal(&error)),
+            _ => collection.decode(kv).map_err(from_cache),
         }
     }
 }

@@ -14,7 +14,7 @@ use tokio::sync::watch;
 
 use super::snapshot::Snapshot;
 use super::spec::CollectionSpec;
-use super::{CacheError, Change, ChangeKind, Leases, Meter, ParseError};
+use super::{CacheError, Change, ChangeKind, Damage, Leases, Meter, ParseError, damage};
 
 mod state;
 
@@ -36,6 +36,8 @@ pub struct Collection {
     drafts: Mutex<HashMap<Bytes, Versioned>>,
     /// The revision of the last change, to wake watchers.
     changed: watch::Sender<u64>,
+    /// The objects that cannot be read.
+    pub(crate) damage: Damage,
     pub(crate) meter: Meter,
 }
 
@@ -52,6 +54,7 @@ impl Collection {
             state: RwLock::default(),
             drafts: Mutex::default(),
             changed: watch::Sender::new(0),
+            damage: Damage::default(),
             meter: Meter::default(),
         }
     }
@@ -81,6 +84,11 @@ impl Collection {
     pub fn store_key(&self, namespace: &str, name: &str) -> String {
         let prefix = &self.spec.prefix;
         if namespace.is_empty() { format!("{prefix}{name}") } else { format!("{prefix}{namespace}/{name}") }
+    }
+
+    /// The prefix of the keys of a namespace's objects in the store, or of all.
+    pub(crate) fn scope(&self, namespace: &str) -> String {
+        if namespace.is_empty() { self.spec.prefix.clone() } else { self.store_key(namespace, "") }
     }
 
     /// The object's current state in the cache.
@@ -220,10 +228,13 @@ impl Collection {
     }
 
     /// Fills the collection from the store, replacing its previous content. Existing watchers have to list again.
-    pub(super) fn load(&self, kvs: &[Arc<KeyValue>], revision: u64) -> Result<(), CacheError> {
+    pub(super) fn load(&self, kvs: &[Arc<KeyValue>], revision: u64) {
         let mut loaded = State { complete_from: revision, ..State::default() };
+        self.damage.clear();
         for kv in kvs {
-            loaded.put(&self.suffix(&kv.key), self.decode(kv)?);
+            if let Some(object) = self.readable(kv) {
+                loaded.put(&self.suffix(&kv.key), object);
+            }
         }
         let mut state = self.state.write();
         // Behind every position that a watcher may have, because the changes in between are unknown.
@@ -232,23 +243,41 @@ impl Collection {
         drop(state);
         self.meter.loaded(kvs.len());
         self.changed.send_replace(revision);
-        Ok(())
+    }
+
+    /// The object, if it can be read; otherwise it is damaged.
+    fn readable(&self, kv: &KeyValue) -> Option<Versioned> {
+        let key = String::from_utf8_lossy(&kv.key);
+        match self.decode(kv) {
+            Ok(object) => {
+                self.damage.forget(&key);
+                Some(object)
+            }
+            Err(error) => {
+                tracing::error!(error = &error as &dyn std::error::Error, "a stored object cannot be read");
+                self.damage.note(&key, damage::told(&error));
+                None
+            }
+        }
     }
 
     /// Applies the changes of one revision of the store, all at once, so that no list falls between them. Changes that
     /// the collection already contained when it was loaded are skipped.
-    pub(super) fn apply(&self, events: &[&Event]) -> Result<(), CacheError> {
+    pub(super) fn apply(&self, events: &[&Event]) {
         let object = |event: &&Event| match event {
-            Event::Put { kv, .. } => self.decode(kv).map(Some),
-            Event::Delete { .. } => Ok(None),
+            Event::Put { kv, .. } => self.readable(kv),
+            Event::Delete { .. } => {
+                self.damage.forget(&String::from_utf8_lossy(event.key()));
+                None
+            }
         };
-        let objects: Vec<_> = events.iter().map(object).collect::<Result<_, CacheError>>()?;
-        let Some(Revision(revision)) = events.last().map(|event| event.revision()) else { return Ok(()) };
+        let objects: Vec<_> = events.iter().map(object).collect();
+        let Some(Revision(revision)) = events.last().map(|event| event.revision()) else { return };
         self.meter.received(objects.len());
         let mut state = self.state.write();
         // The store's watch may be behind the read that the collection was loaded by.
         if revision <= state.loaded || state.ended {
-            return Ok(());
+            return;
         }
         for (event, object) in events.iter().zip(objects) {
             let (key, Revision(revision)) = (self.suffix(event.key()), event.revision());
@@ -268,7 +297,6 @@ impl Collection {
         }
         drop(state);
         self.changed.send_replace(revision);
-        Ok(())
     }
 
     /// The object of a key in the store, as far as it is in the cache.
@@ -290,7 +318,8 @@ impl Collection {
         }
         self.parse(&kv.value, kv.mod_revision.0).map_err(|source| {
             self.meter.undecodable();
-            CacheError::Corrupt { key: String::from_utf8_lossy(&kv.key).into_owned(), source }
+            let (key, revision) = (String::from_utf8_lossy(&kv.key).into_owned(), kv.mod_revision.0);
+            CacheError::Corrupt { key, revision, source }
         })
     }
 

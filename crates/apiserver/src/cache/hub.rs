@@ -45,10 +45,11 @@ struct Feed {
 
 impl Feed {
     /// Takes the changes of one revision.
-    fn take(&self, events: &[&Event]) -> Result<(), CacheError> {
-        let Some(waiting) = &self.waiting else { return self.collection.apply(events) };
-        waiting.lock().extend(events.iter().copied().cloned());
-        Ok(())
+    fn take(&self, events: &[&Event]) {
+        match &self.waiting {
+            None => self.collection.apply(events),
+            Some(waiting) => waiting.lock().extend(events.iter().copied().cloned()),
+        }
     }
 }
 
@@ -132,7 +133,7 @@ impl Hub {
     /// are skipped.
     ///
     /// # Errors
-    /// The store's errors, or values that cannot be read; the collection is then not added.
+    /// The store's errors; the collection is then not added.
     pub async fn join(&self, collection: Arc<Collection>) -> Result<(), CacheError> {
         let mut joining = Provisional { hub: self, collection: Arc::clone(&collection), is_kept: false };
         {
@@ -149,14 +150,16 @@ impl Hub {
 
     async fn read_into(&self, collection: &Arc<Collection>) -> Result<(), CacheError> {
         let (kvs, revision) = self.read_all(collection.prefix()).await?;
-        collection.load(&kvs, revision.0)?;
+        collection.load(&kvs, revision.0);
         let mut feeds = self.feeds.write();
         let all = feeds.get_mut(collection.prefix()).into_iter().flatten();
         let waiting =
             all.filter(|feed| Arc::ptr_eq(&feed.collection, collection)).find_map(|f| f.waiting.take());
         let waiting = waiting.map(Mutex::into_inner).unwrap_or_default();
-        let mut revisions = waiting.chunk_by(|one, next| one.revision() == next.revision());
-        revisions.try_for_each(|events| collection.apply(&events.iter().collect::<Vec<_>>()))
+        for events in waiting.chunk_by(|one, next| one.revision() == next.revision()) {
+            collection.apply(&events.iter().collect::<Vec<_>>());
+        }
+        Ok(())
     }
 
     /// Stops feeding a collection, and ends its watchers.
@@ -237,7 +240,7 @@ impl Hub {
         }
         for collection in self.all() {
             let kvs = by_prefix.get(collection.prefix()).map(Vec::as_slice).unwrap_or_default();
-            collection.load(kvs, revision.0)?;
+            collection.load(kvs, revision.0);
         }
         self.progress.send_replace(revision.0);
         Ok(revision)
@@ -269,7 +272,7 @@ impl Hub {
         while let Some(batch) = batches.next().await {
             let WatchBatch { events, revision: reached } = batch?;
             for events in events.chunk_by(|one, next| one.revision() == next.revision()) {
-                self.apply(events)?;
+                self.apply(events);
             }
             *revision = reached;
             self.progress.send_replace(reached.0);
@@ -278,7 +281,7 @@ impl Hub {
     }
 
     /// Passes the changes of one revision to their collections, all changes of a collection at once.
-    fn apply(&self, events: &[Event]) -> Result<(), CacheError> {
+    fn apply(&self, events: &[Event]) {
         let feeds = self.feeds.read();
         let mut rest: Vec<(&Feed, &Event)> = Vec::with_capacity(events.len());
         for event in events {
@@ -290,9 +293,8 @@ impl Hub {
                 rest.into_iter().partition(|(other, _)| std::ptr::eq(*other, feed));
             rest = others;
             let own: Vec<&Event> = own.into_iter().map(|(_, event)| event).collect();
-            feed.take(&own)?;
+            feed.take(&own);
         }
-        Ok(())
     }
 
     fn all(&self) -> Vec<Arc<Collection>> {

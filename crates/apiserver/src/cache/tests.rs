@@ -188,14 +188,29 @@ async fn watchers_of_a_collection_that_goes_end_behind_its_last_change() {
 }
 
 #[tokio::test]
-async fn a_collection_that_cannot_be_read_is_not_added() {
-    let (hub, collection) = pods().await;
-    hub.remove(&collection);
+async fn a_collection_has_what_can_be_read_and_says_what_cannot() {
+    let (hub, followed) = pods().await;
+    put(&hub, &followed, "web", "n").await;
     hub.store().write(Write::put("/registry/pods/a/bad", "{", Expect::Any)).await.unwrap();
-    let broken = later();
-    assert!(matches!(hub.join(Arc::clone(&broken)).await, Err(CacheError::Corrupt { .. })));
+    let joined = later();
+    hub.join(Arc::clone(&joined)).await.unwrap();
+    let both = [&followed, &joined];
+    for collection in both {
+        assert_eq!(collection.len(), 1);
+        let refused = collection.damage.check("", "pods", "/registry/pods/a/").unwrap_err();
+        assert_eq!((refused.code, refused.reason.as_str()), (500, "StorageReadError"));
+        let told = "failed to read one or more pods from the storage: StorageError: corrupt object, Code: 7, Key: \
+                    /registry/pods/a/bad, ResourceVersion: 0, AdditionalErrorMsg: object not decodable revision=";
+        assert!(refused.message.starts_with(told), "{refused}");
+        let causes = refused.details.unwrap().causes;
+        assert_eq!((causes.len(), &*causes[0].field), (1, "/registry/pods/a/bad"));
+        assert!(collection.damage.check("", "pods", "/registry/pods/b/").is_ok());
+    }
     hub.store().write(Write::delete("/registry/pods/a/bad", Expect::Any)).await.unwrap();
-    hub.join(later()).await.unwrap();
+    hub.catch_up().await.unwrap();
+    for collection in both {
+        assert!(collection.damage.check("", "pods", "/registry/pods/").is_ok());
+    }
 }
 
 #[tokio::test]
@@ -207,7 +222,7 @@ async fn a_watcher_from_before_everything_was_read_again_is_told_so() {
     hub.catch_up().await.unwrap();
     assert_eq!(watcher.next().await.unwrap().len(), 1);
     // If the store's watch breaks, changes may be missing between before and after.
-    collection.load(&[], hub.revision()).unwrap();
+    collection.load(&[], hub.revision());
     put(&hub, &collection, "q", "n").await;
     hub.catch_up().await.unwrap();
     assert!(matches!(watcher.next().await, Err(CacheError::TooOld { .. })));

@@ -107,6 +107,9 @@ impl DeleteOptions {
             };
             options.set("propagationPolicy", policy);
         }
+        if self.ignore_read_error {
+            options.set("ignoreStoreReadErrorWithClusterBreakingPotential", true);
+        }
         for (member, given) in [("uid", &self.uid), ("resourceVersion", &self.resource_version)] {
             if let Some(given) = given {
                 options.entry("preconditions").set(member, given.as_str());

@@ -14,6 +14,7 @@ use schema::GroupResource;
 
 use super::access::Server;
 use super::write::{Effect, WriteRequest};
+use super::{Call, Endpoint};
 use crate::authz::{Attributes, Chain, Rbac, Target};
 use crate::cache::Hub;
 
@@ -35,6 +36,9 @@ trait Guard: Send + Sync {
         server: &Server<'_>,
     ) -> Result<(), Status>;
 }
+
+/// The verb of those who may delete objects that cannot be read.
+const UNSAFE_DELETE: &str = "unsafe-delete-ignore-read-errors";
 
 /// All guards, in their order.
 const GUARDS: &[&dyn Guard] = &[&escalation::Escalation, &params::Params, &signers::Attest, &signers::Sign];
@@ -94,6 +98,43 @@ impl Guards {
             name: call.name,
         };
         self.authorizer()?.demand(&Attributes::new(call.user, "create", target)).await
+    }
+
+    /// Refuses the deletion of an object that nobody can read to users who are not expressly allowed to do that.
+    ///
+    /// # Errors
+    /// 403
+    pub(super) async fn check_unsafe_deletion(
+        &self,
+        endpoint: &Endpoint,
+        call: &Call<'_>,
+    ) -> Result<(), Status> {
+        let def = &endpoint.def;
+        let forbidden = |why: &str| Err(Status::forbidden(&def.group, &def.plural, call.name, why));
+        if !call.subresource.is_empty() {
+            return forbidden(
+                "ignoreStoreReadErrorWithClusterBreakingPotential delete option is not allowed on a subresource or \
+                 non-resource request",
+            );
+        }
+        let target = Target::Resource {
+            group: &def.group,
+            version: &def.version,
+            resource: &def.plural,
+            subresource: "",
+            namespace: call.namespace,
+            name: call.name,
+        };
+        let ruling = self.authorizer()?.authorize(&Attributes::new(call.user, UNSAFE_DELETE, target)).await;
+        match (ruling.is_allowed(), &*ruling.failure()) {
+            (true, _) => Ok(()),
+            (false, "") => {
+                forbidden(&format!("not permitted to do {UNSAFE_DELETE:?}, reason: {}", ruling.reason()))
+            }
+            (false, why) => {
+                forbidden(&format!("error while checking permission for {UNSAFE_DELETE:?}, {why}"))
+            }
+        }
     }
 
     /// Asks every guard about the final state.

@@ -150,6 +150,7 @@ impl Registry {
             return Err(Status::bad_request(why));
         }
         let source = self.source(collection, query, token.as_ref(), filter.selects_all()).await?;
+        check_damage(endpoint, collection, call)?;
         let meter = &collection.meter;
         let (after, known) = token.map_or((None, None), |token| (Some(token.after), token.left));
         let counts = query.limit > 0 && known.is_none() && filter.selects_all();
@@ -284,6 +285,16 @@ impl From<Listing> for AnswerBody {
     fn from(listing: Listing) -> AnswerBody {
         AnswerBody::List(listing)
     }
+}
+
+/// Fails if an object that a list may show cannot be read.
+pub(super) fn check_damage(
+    endpoint: &Endpoint,
+    collection: &Collection,
+    call: &Call<'_>,
+) -> Result<(), Status> {
+    let scope = collection.scope(call.namespace);
+    collection.damage.check(&endpoint.def.group, &endpoint.def.plural, &scope)
 }
 
 /// An error of the cache as a client sees it in a watch.

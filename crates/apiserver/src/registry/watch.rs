@@ -11,7 +11,7 @@ use imbl::OrdMap;
 use object::{Status, Versioned};
 use tokio::time::{Instant, Sleep};
 
-use super::read::{Filter, watch_error};
+use super::read::{Filter, check_damage, watch_error};
 use super::{Answer, AnswerBody, Call, Endpoint, Registry};
 use crate::cache::{CacheError, Change, ChangeKind, Collection, Hub, Watcher};
 use crate::errors::from_cache;
@@ -93,6 +93,7 @@ impl Registry {
         let collection = endpoint.stored("watch")?;
         let filter = Filter::new(endpoint, call, query)?;
         self.hub.check_warm().map_err(from_cache)?;
+        check_damage(endpoint, collection, call)?;
         let Begun { watcher, told, initial, failure } = match self.begin(collection, query).await {
             Ok(begun) => begun,
             Err(status) => Begun { failure: Some(Box::new(status)), ..Begun::now(collection, &self.hub) },

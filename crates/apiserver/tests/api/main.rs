@@ -32,6 +32,7 @@ mod services;
 mod stalled;
 mod support;
 mod trees;
+mod unreadable;
 mod views;
 mod warming;
 mod watch;

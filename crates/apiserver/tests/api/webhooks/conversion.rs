@@ -289,6 +289,13 @@ async fn conversions_that_go_wrong_are_faults_of_the_webhook() {
     let begin = "conversion webhook for example.com/v2, Kind=Endpoint failed: ";
     let reply = call(&server, "POST", V2, &endpoint("b", value!({"host": "db", "port": "1"}))).await;
     assert!(reply.status().2.starts_with(begin));
+    // What cannot be converted can be deleted as what cannot be read, and only as such.
+    let unread = "ignoreStoreReadErrorWithClusterBreakingPotential=true";
+    let delete = async |path: String| call(&server, "DELETE", &path, &Value::Null).await;
+    assert_eq!(delete(format!("{V2}/a")).await.code, 500);
+    assert_eq!(delete(format!("{V1}/a?{unread}")).await.code, 409);
+    delete(format!("{V2}/a?{unread}")).await.success();
+    assert_eq!(get(&server, &format!("{V1}/a")).await.code, 404);
 }
 
 #[tokio::test]
