@@ -93,7 +93,7 @@ pub(super) fn turn(migrations: &[Arc<StorageVersionMigration>]) -> Option<Turn> 
     let find = |is_it: fn(&StorageVersionMigration) -> bool| all.iter().find(|one| is_it(one)).cloned();
     find(|one| is_running(one) && is_over(one))
         .map(Turn::Ended)
-        .or_else(|| find(|one| is_running(one)).map(Turn::Running))
+        .or_else(|| find(is_running).map(Turn::Running))
         .or_else(|| find(|one| !is_over(one)).map(Turn::Next))
 }
 

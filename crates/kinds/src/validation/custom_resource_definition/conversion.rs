@@ -4,8 +4,8 @@ use std::collections::HashSet;
 
 use object::field::{Errors, Path};
 use object::{Value, names};
+use semantics::conditions;
 
-use crate::custom_resource_definition::is_condition_true;
 use crate::validation::field::Field;
 use crate::validation::webhook::client;
 
@@ -56,7 +56,7 @@ fn client_config(config: &Value, old: &Value, path: Path<'_>, errors: &mut Error
     let config = Field::root(config, CLIENT).named(path);
     client::validate(errors, &config);
     // Until it is established, nobody relies on the definition; and it may keep what it had.
-    if is_condition_true(old, "Established") && can_be_trusted(old) {
+    if conditions::holds(old, "Established") && can_be_trusted(old) {
         client::validate_bundle(errors, &config.child("caBundle"));
     }
 }
