@@ -24,6 +24,8 @@ pub(crate) struct Builder {
     /// By ID.
     heights: Vec<Height>,
     pub issues: Vec<Issue>,
+    /// Whether `cel.bind(x, a, b)` is a macro.
+    pub bindings: bool,
 }
 
 /// How far an expression reaches down.
@@ -37,7 +39,7 @@ struct Height {
 
 impl Builder {
     pub(crate) fn new(issues: Vec<Issue>) -> Builder {
-        Builder { places: vec![0], heights: vec![Height::default()], issues }
+        Builder { places: vec![0], heights: vec![Height::default()], issues, bindings: false }
     }
 
     /// An ID for what is no expression: an entry of a map, a field of a message.

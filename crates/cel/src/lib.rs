@@ -69,3 +69,11 @@ pub use words::is_word;
 pub fn compile(text: &str, env: &Env) -> Result<Checked, Issues> {
     check(parse(text)?, env)
 }
+
+/// The same for expressions that can name values, `cel.bind(x, a, b)`, which most places of Kubernetes do not know.
+///
+/// # Errors
+/// As [`compile`].
+pub fn compile_with_bindings(text: &str, env: &Env) -> Result<Checked, Issues> {
+    check(parse::parse_with(text, true)?, env)
+}

@@ -21,7 +21,10 @@ pub(crate) fn call(
     target: Option<Expr>,
     args: Vec<Expr>,
 ) -> Result<Expr, Stop> {
-    let Some(kind) = Macro::find(function, target.is_some(), args.len()) else {
+    let is_bind = |kind: &Macro| *kind == Macro::Bind;
+    let in_cel = matches!(&target, Some(Expr { kind: Kind::Ident(name), .. }) if &**name == "cel");
+    let found = Macro::find(function, target.is_some(), args.len());
+    let Some(kind) = found.filter(|kind| !is_bind(kind) || (build.bindings && in_cel)) else {
         let target = target.map(Box::new);
         return build.make(place, Kind::Call { function: function.into(), target, args });
     };
@@ -47,6 +50,7 @@ enum Macro {
     OptMap,
     OptFlatMap,
     SortBy,
+    Bind,
     TransformList,
     TransformMap,
     TransformMapEntry,
@@ -64,6 +68,7 @@ impl Macro {
             ("optMap", true, 2) => Macro::OptMap,
             ("optFlatMap", true, 2) => Macro::OptFlatMap,
             ("sortBy", true, 2) => Macro::SortBy,
+            ("bind", true, 3) => Macro::Bind,
             ("transformList", true, 3 | 4) => Macro::TransformList,
             ("transformMap", true, 3 | 4) => Macro::TransformMap,
             ("transformMapEntry", true, 3 | 4) => Macro::TransformMapEntry,
@@ -110,6 +115,7 @@ impl Expansion<'_> {
         match kind {
             Macro::OptMap | Macro::OptFlatMap => self.optional(kind, target, args),
             Macro::SortBy => self.sort_by(target, args),
+            Macro::Bind => self.named(args),
             _ => self.over(kind, target, args),
         }
     }
@@ -286,6 +292,16 @@ impl Expansion<'_> {
         let list = self.make(Kind::Ident(SORTED.into()))?;
         let sorted = self.method("@sortByAssociatedKeys", list, vec![keys])?;
         Ok(self.bind(SORTED.into(), target, sorted)?)
+    }
+
+    /// `cel.bind(x, a, b)`, which is `b` with `x` for `a`
+    fn named(&mut self, mut args: Vec<Expr>) -> Result<Expr, Refusal> {
+        let (body, value) = (args.pop().ok_or(Stop)?, args.pop().ok_or(Stop)?);
+        let variable = args.pop().ok_or(Stop)?;
+        let Kind::Ident(name) = variable.kind else {
+            return Err(self.wrong(&variable, "cel.bind() variable names must be simple identifiers"));
+        };
+        Ok(self.bind(name, value, body)?)
     }
 
     /// `body` with a name for a value: a fold over nothing.

@@ -24,6 +24,11 @@ const CHARACTERS_MAX: usize = 100_000;
 /// # Errors
 /// The mistakes found: syntax errors, wrong literals and arguments of macros, and exceeded limits.
 pub fn parse(text: &str) -> Result<Ast, Issues> {
+    parse_with(text, false)
+}
+
+/// The same, with `cel.bind` as a macro or without.
+pub(crate) fn parse_with(text: &str, bindings: bool) -> Result<Ast, Issues> {
     let characters = text.chars().count();
     if characters > CHARACTERS_MAX {
         let message =
@@ -32,7 +37,9 @@ pub fn parse(text: &str) -> Result<Ast, Issues> {
         return Err(Issues { text: "".into(), issues: vec![Issue { place: Issue::NOWHERE, message }] });
     }
     let (tokens, issues) = lexer::tokens(text);
-    let mut parser = Parser { tokens, at: 0, brackets: 0, recovering: false, build: Builder::new(issues) };
+    let mut build = Builder::new(issues);
+    build.bindings = bindings;
+    let mut parser = Parser { tokens, at: 0, brackets: 0, recovering: false, build };
     let root = parser.whole();
     let Builder { places, issues, .. } = parser.build;
     match root {

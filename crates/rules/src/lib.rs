@@ -8,6 +8,7 @@ pub mod admission;
 mod check;
 mod compile;
 mod cost;
+pub mod devices;
 mod field_path;
 mod rule;
 mod shape;
