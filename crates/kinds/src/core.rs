@@ -4,7 +4,7 @@ use object::Value;
 
 use crate::simple::Simple;
 use crate::table::{AGE, Column, NAME, Table, age, cells, containers, labels, name};
-use crate::{defaults, validation};
+use crate::{defaults, validation, warnings};
 
 /// Binding, which is not stored
 pub(crate) static BINDINGS: Simple = Simple { validate: validation::validate_binding, ..Simple::PLAIN };
@@ -44,6 +44,7 @@ pub(crate) static POD_TEMPLATES: Simple = Simple {
     returns_deleted: true,
     default: |object| defaults::default_pod_template(object.entry("template")),
     validate: validation::validate_pod_template,
+    warnings: warnings::of_pod_template,
     table: Table {
         columns: &[
             NAME,
@@ -104,6 +105,7 @@ pub(crate) static ENDPOINTS: Simple = Simple {
     default: defaults::default_endpoints,
     validate: validation::validate_endpoints,
     validate_update: Some(validation::validate_endpoints_update),
+    warnings: warnings::of_endpoints,
     table: Table {
         columns: &[NAME, Column::text("Endpoints", "The addresses and ports that are ready."), AGE],
         row: |object, clock| cells![name(object), endpoints(object), age(object, clock)],

@@ -7,7 +7,7 @@ use crate::table::{
     AGE, CONTAINERS, Column, IMAGES, NAME, SELECTOR, Table, age, cells, containers, labels, name, number,
     selector,
 };
-use crate::{defaults, validation};
+use crate::{defaults, validation, warnings};
 
 /// How often the template was changed, and one: once a field, which clients still read.
 const TEMPLATE_GENERATION: &str = "deprecated.daemonset.template.generation";
@@ -35,6 +35,7 @@ pub(crate) static DAEMON_SETS: Simple = Simple {
     validate: validation::validate_daemon_set,
     validate_update: Some(validation::validate_daemon_set_update),
     validate_status_update: validation::validate_daemon_set_status_update,
+    warnings: |set, old| warnings::of_spec_template(set, old, "io.k8s.api.apps.v1.DaemonSet"),
     table: Table {
         columns: &[
             NAME,

@@ -83,10 +83,7 @@ impl Strategy for Deployments {
     }
 
     fn warnings(&self, object: &Value, old: Option<&Value>) -> Vec<String> {
-        match old {
-            None => warnings::of_pod_name_base(object),
-            Some(_) => Vec::new(),
-        }
+        warnings::of_workload(object, old, "io.k8s.api.apps.v1.Deployment")
     }
 }
 

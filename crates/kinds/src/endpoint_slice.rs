@@ -7,7 +7,7 @@ use object::{Value, field};
 
 use crate::strategy::{Strategy, bump_generation};
 use crate::table::{AGE, Column, NAME, age, cells, first_three, name, or};
-use crate::{defaults, validation};
+use crate::{defaults, validation, warnings};
 
 /// The strategy of slices (`pkg/registry/discovery/endpointslice/strategy.go`): labels name the slice's Service, so
 /// they count as content.
@@ -70,6 +70,10 @@ impl Strategy for EndpointSlices {
             or(&first_three(addresses), "<unset>"),
             age(object, clock),
         ]
+    }
+
+    fn warnings(&self, object: &Value, old: Option<&Value>) -> Vec<String> {
+        warnings::of_endpoint_slice(object, old)
     }
 }
 

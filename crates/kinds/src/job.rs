@@ -91,10 +91,7 @@ impl Strategy for Jobs {
     }
 
     fn warnings(&self, object: &Value, old: Option<&Value>) -> Vec<String> {
-        match old {
-            None => warnings::of_pod_name_base(object),
-            Some(_) => Vec::new(),
-        }
+        warnings::of_job(object, old)
     }
 }
 
@@ -201,12 +198,6 @@ impl Strategy for CronJobs {
     }
 
     fn warnings(&self, object: &Value, old: Option<&Value>) -> Vec<String> {
-        match old {
-            None => warnings::of_pod_name_base(object),
-            Some(_) if object.str_at("spec.schedule").contains("TZ") => vec![
-                "cannot use TZ or CRON_TZ in spec.spec.schedule, use timeZone instead, see https://kubernetes.io/docs/concepts/workloads/controllers/cron-jobs/ for more details".to_owned(),
-            ],
-            Some(_) => Vec::new(),
-        }
+        warnings::of_cron_job(object, old)
     }
 }

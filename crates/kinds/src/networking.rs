@@ -7,13 +7,14 @@ use object::Value;
 use crate::simple::Simple;
 use crate::strategy::NameRule;
 use crate::table::{AGE, Column, NAME, Table, age, cells, join, joined, name, or, selector};
-use crate::{defaults, validation};
+use crate::{defaults, validation, warnings};
 
 /// NetworkPolicy
 pub(crate) static NETWORK_POLICIES: Simple = Simple {
     default: defaults::default_network_policy,
     validate: validation::validate_network_policy,
     validate_update: Some(validation::validate_network_policy_update),
+    warnings: warnings::of_network_policy,
     table: Table {
         columns: &[NAME, Column::text("Pod-Selector", "The pods that the policy is for."), AGE],
         row: |object, clock| {
@@ -28,6 +29,7 @@ pub(crate) static INGRESSES: Simple = Simple {
     validate: validation::validate_ingress,
     validate_update: Some(validation::validate_ingress_update),
     validate_status_update: validation::validate_ingress_status_update,
+    warnings: warnings::of_ingress,
     table: Table {
         columns: &[
             NAME,

@@ -98,6 +98,18 @@ impl Strategy for Nodes {
             known("containerRuntimeVersion"),
         ]
     }
+
+    fn warnings(&self, object: &Value, _old: Option<&Value>) -> Vec<String> {
+        let spec = object.get("spec");
+        let gone = [
+            (!spec.get("configSource").is_null(), "spec.configSource: the feature is removed"),
+            (
+                !spec.get("externalID").is_empty(),
+                "spec.externalID: this field is deprecated, and is unused by Kubernetes",
+            ),
+        ];
+        gone.iter().filter(|(is_set, _)| *is_set).map(|(_, warning)| (*warning).to_owned()).collect()
+    }
 }
 
 fn status(node: &Value) -> String {

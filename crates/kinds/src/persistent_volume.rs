@@ -5,7 +5,7 @@ use object::{Value, field, value};
 
 use crate::strategy::{Strategy, keep_spec};
 use crate::table::{AGE, Column, NAME, age, cells, name, or};
-use crate::{defaults, validation};
+use crate::{defaults, validation, warnings};
 
 mod data_source;
 #[cfg(test)]
@@ -96,6 +96,13 @@ impl Strategy for PersistentVolumes {
             or(object.str_at("spec.volumeMode"), "<unset>"),
         ]
     }
+
+    fn warnings(&self, object: &Value, old: Option<&Value>) -> Vec<String> {
+        if old.is_some_and(|old| object.get("status") != old.get("status")) {
+            return Vec::new();
+        }
+        warnings::of_persistent_volume(object)
+    }
 }
 
 /// PersistentVolumeClaim
@@ -178,6 +185,13 @@ impl Strategy for PersistentVolumeClaims {
             age(object, clock),
             or(object.str_at("spec.volumeMode"), "<unset>"),
         ]
+    }
+
+    fn warnings(&self, object: &Value, old: Option<&Value>) -> Vec<String> {
+        if old.is_some_and(|old| object.get("status") != old.get("status")) {
+            return Vec::new();
+        }
+        warnings::of_persistent_volume_claim(object)
     }
 }
 

@@ -163,7 +163,12 @@ impl Strategy for Pods {
 
     fn warnings(&self, object: &Value, old: Option<&Value>) -> Vec<String> {
         match old {
-            None => warnings::of_pod_name(object),
+            None => {
+                let mut all = warnings::of_pod_name(object);
+                all.extend(warnings::of_pod(object));
+                all
+            }
+            Some(old) if object.get("status") != old.get("status") => warnings::of_pod_status(object),
             Some(_) => Vec::new(),
         }
     }

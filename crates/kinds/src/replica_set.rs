@@ -84,10 +84,7 @@ impl Strategy for ReplicaSets {
     }
 
     fn warnings(&self, object: &Value, old: Option<&Value>) -> Vec<String> {
-        match old {
-            None => warnings::of_pod_name_base(object),
-            Some(_) => Vec::new(),
-        }
+        warnings::of_workload(object, old, "io.k8s.api.apps.v1.ReplicaSet")
     }
 }
 
@@ -129,7 +126,7 @@ impl Strategy for ReplicationControllers {
     }
 
     fn warnings(&self, object: &Value, old: Option<&Value>) -> Vec<String> {
-        ReplicaSets.warnings(object, old)
+        warnings::of_replication_controller(object, old)
     }
 }
 

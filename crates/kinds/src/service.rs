@@ -6,7 +6,7 @@ use object::{Value, field};
 use crate::networking::addresses;
 use crate::strategy::{NameRule, Strategy, restore};
 use crate::table::{AGE, Column, NAME, age, cells, join, joined, labels, name, number, or};
-use crate::{defaults, validation};
+use crate::{defaults, validation, warnings};
 
 #[cfg(test)]
 mod tests;
@@ -93,6 +93,13 @@ impl Strategy for Services {
             age(object, clock),
             labels(object.at("spec.selector")),
         ]
+    }
+
+    fn warnings(&self, object: &Value, old: Option<&Value>) -> Vec<String> {
+        if old.is_some_and(|old| object.get("status") != old.get("status")) {
+            return Vec::new();
+        }
+        warnings::of_service(object)
     }
 }
 

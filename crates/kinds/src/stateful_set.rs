@@ -3,7 +3,7 @@
 use crate::simple::Simple;
 use crate::strategy::NameRule;
 use crate::table::{AGE, CONTAINERS, Column, IMAGES, NAME, Table, age, cells, containers, name, number};
-use crate::{defaults, validation};
+use crate::{defaults, validation, warnings};
 
 /// The name of a set is a part of its pods' host names, so it must be a label.
 pub(crate) static STATEFUL_SETS: Simple = Simple {
@@ -12,6 +12,7 @@ pub(crate) static STATEFUL_SETS: Simple = Simple {
     validate: validation::validate_stateful_set,
     validate_update: Some(validation::validate_stateful_set_update),
     validate_status_update: validation::validate_stateful_set_status_update,
+    warnings: warnings::of_stateful_set,
     table: Table {
         columns: &[
             NAME,

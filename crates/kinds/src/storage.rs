@@ -4,7 +4,7 @@ use object::Value;
 
 use crate::simple::Simple;
 use crate::table::{AGE, Column, NAME, Table, age, cells, count, flag, join, joined, name, or};
-use crate::{defaults, validation};
+use crate::{defaults, validation, warnings};
 
 /// Marks the class that claims without a class get.
 const IS_DEFAULT: [&str; 2] =
@@ -16,6 +16,7 @@ pub(crate) static STORAGE_CLASSES: Simple = Simple {
     default: defaults::default_storage_class,
     validate: validation::validate_storage_class,
     validate_update: Some(validation::validate_storage_class_update),
+    warnings: warnings::of_storage_class,
     table: Table {
         columns: &[
             NAME,
@@ -143,6 +144,7 @@ pub(crate) static CSI_STORAGE_CAPACITIES: Simple = Simple {
     updates_unconditionally: false,
     validate: validation::validate_csi_storage_capacity,
     validate_update: Some(validation::validate_csi_storage_capacity_update),
+    warnings: warnings::of_csi_storage_capacity,
     table: Table {
         columns: &[
             NAME,

@@ -21,7 +21,7 @@ mod custom_resource_definition;
 mod daemon_set;
 mod endpoints;
 mod event;
-mod field;
+pub(crate) mod field;
 mod flow_schema;
 mod horizontal_pod_autoscaler;
 mod ingress;
