@@ -7,7 +7,7 @@ use semantics::conditions;
 use crate::simple::Simple;
 use crate::strategy::{NameRule, Strategy, keep_metadata, keep_spec, restore};
 use crate::table::{AGE, Column, NAME, Table, age, cells, human_duration, name, or};
-use crate::validation;
+use crate::{defaults, validation};
 
 #[cfg(test)]
 mod tests;
@@ -145,6 +145,22 @@ const REQUEST_FIELDS: &[&str] =
     &["spec.signerName", "spec.podName", "spec.serviceAccountName", "spec.nodeName"];
 
 impl Strategy for PodCertificateRequests {
+    fn default(&self, object: &mut Value) {
+        defaults::default_pod_certificate_request(object);
+    }
+
+    fn validate(&self, object: &Value) -> field::Errors {
+        validation::validate_pod_certificate_request(object)
+    }
+
+    fn validate_update(&self, object: &Value, old: &Value) -> field::Errors {
+        validation::validate_pod_certificate_request_update(object, old)
+    }
+
+    fn validate_status_update(&self, object: &Value, old: &Value) -> field::Errors {
+        validation::validate_pod_certificate_request_status_update(object, old)
+    }
+
     fn prepare_status_update(&self, object: &mut Value, old: &Value) {
         keep_spec(object, old);
         keep_metadata(object, old);

@@ -10,6 +10,7 @@ mod autoscaling;
 mod batch;
 mod cluster;
 mod core;
+mod device;
 mod image;
 mod pod;
 mod storage;
@@ -26,10 +27,11 @@ pub use autoscaling::{default_horizontal_pod_autoscaler, default_horizontal_pod_
 pub use batch::{default_cron_job, default_job};
 pub use cluster::{
     default_api_service, default_custom_resource_definition, default_flow_schema, default_ingress_class,
-    default_mutating_webhook_configuration, default_network_policy, default_policy, default_policy_binding,
-    default_priority_class, default_priority_level_configuration, default_role_binding,
-    default_validating_webhook_configuration,
+    default_mutating_webhook_configuration, default_network_policy, default_pod_certificate_request,
+    default_policy, default_policy_binding, default_priority_class, default_priority_level_configuration,
+    default_role_binding, default_validating_webhook_configuration,
 };
+pub use device::default_resource_claim;
 pub use pod::{default_pod, default_pod_template};
 pub use storage::{
     default_csi_driver, default_persistent_volume, default_persistent_volume_claim, default_storage_class,

@@ -3,24 +3,52 @@
 use std::collections::HashSet;
 
 use clock::Clock;
-use object::Value;
+use object::{Value, field};
 
 use crate::simple::Simple;
 use crate::strategy::{Strategy, keep_metadata, keep_spec};
 use crate::table::{AGE, Column, NAME, Table, age, cells, name, since_or};
+use crate::{defaults, validation};
 
 /// DeviceClass
-pub(crate) static DEVICE_CLASSES: Simple =
-    Simple { returns_deleted: true, table: Table::NAME_AND_AGE, ..Simple::COUNTED };
+pub(crate) static DEVICE_CLASSES: Simple = Simple {
+    returns_deleted: true,
+    validate: validation::validate_device_class,
+    validate_update: Some(validation::validate_device_class_update),
+    table: Table::NAME_AND_AGE,
+    ..Simple::COUNTED
+};
 
 /// ResourceClaimTemplate
-pub(crate) static RESOURCE_CLAIM_TEMPLATES: Simple =
-    Simple { returns_deleted: true, table: Table::NAME_AND_AGE, ..Simple::PLAIN };
+pub(crate) static RESOURCE_CLAIM_TEMPLATES: Simple = Simple {
+    returns_deleted: true,
+    default: |template| {
+        if let Some(claim) = template.at_mut("spec") {
+            defaults::default_resource_claim(claim);
+        }
+    },
+    validate: validation::validate_resource_claim_template,
+    validate_update: Some(validation::validate_resource_claim_template_update),
+    table: Table::NAME_AND_AGE,
+    ..Simple::PLAIN
+};
 
 /// ResourceSlice
 pub(crate) static RESOURCE_SLICES: Simple = Simple {
     returns_deleted: true,
     selectable: &["spec.nodeName", "spec.driver"],
+    set_times: |slice, _, clock| date_taints(slice, clock),
+    validate: validation::validate_resource_slice,
+    validate_update: Some(validation::validate_resource_slice_update),
+    warnings: |slice, _| {
+        let driver = slice.str_at("spec.driver");
+        let is_shouting = driver.chars().any(char::is_uppercase);
+        let warning = format!(
+            "spec.driver: driver names should be lowercase; {} contains uppercase characters",
+            object::quote(driver)
+        );
+        is_shouting.then_some(warning).into_iter().collect()
+    },
     table: Table {
         columns: &[
             NAME,
@@ -39,10 +67,34 @@ pub(crate) static RESOURCE_SLICES: Simple = Simple {
     ..Simple::COUNTED
 };
 
+/// A taint without a time is as old as the write that brings it.
+fn date_taints(slice: &mut Value, clock: &Clock) {
+    let devices = slice.at_mut("spec.devices").into_iter().flat_map(Value::items_mut);
+    for taint in devices.filter_map(|device| device.get_mut("taints")).flat_map(Value::items_mut) {
+        taint.set_default("timeAdded", clock.now_seconds().to_string());
+    }
+}
+
 /// ResourceClaim
 pub(crate) struct ResourceClaims;
 
 impl Strategy for ResourceClaims {
+    fn default(&self, object: &mut Value) {
+        defaults::default_resource_claim(object);
+    }
+
+    fn validate(&self, object: &Value) -> field::Errors {
+        validation::validate_resource_claim(object)
+    }
+
+    fn validate_update(&self, object: &Value, old: &Value) -> field::Errors {
+        validation::validate_resource_claim_update(object, old)
+    }
+
+    fn validate_status_update(&self, object: &Value, old: &Value) -> field::Errors {
+        validation::validate_resource_claim_status_update(object, old)
+    }
+
     /// Devices that the change releases lose their status.
     fn prepare_status_update(&self, object: &mut Value, old: &Value) {
         keep_spec(object, old);
@@ -111,6 +163,18 @@ fn allocated(claim: &Value) -> HashSet<DeviceId> {
 pub(crate) struct DeviceTaintRules;
 
 impl Strategy for DeviceTaintRules {
+    fn validate(&self, object: &Value) -> field::Errors {
+        validation::validate_device_taint_rule(object)
+    }
+
+    fn validate_update(&self, object: &Value, old: &Value) -> field::Errors {
+        validation::validate_device_taint_rule_update(object, old)
+    }
+
+    fn validate_status_update(&self, object: &Value, old: &Value) -> field::Errors {
+        validation::validate_device_taint_rule_status_update(object, old)
+    }
+
     fn prepare_status_update(&self, object: &mut Value, old: &Value) {
         keep_spec(object, old);
         keep_metadata(object, old);
@@ -193,6 +257,36 @@ mod tests {
         for (claim, row) in cases {
             check_row(&ResourceClaims, &named("c", claim), row);
         }
+    }
+
+    #[test]
+    fn taints_have_times() {
+        let clock = Clock::seeded(1, jiff::Timestamp::from_second(1_704_110_400).unwrap());
+        let slice =
+            |taint: Value| value!({"spec": {"devices": [{"name": "a"}, {"name": "b", "taints": [taint]}]}});
+        let time = |taint: Value| {
+            let mut slice = slice(taint);
+            RESOURCE_SLICES.set_times(&mut slice, &Value::Null, &clock);
+            let device = slice.at("spec.devices").items().last().unwrap().clone();
+            device.get("taints").items().next().unwrap().str_at("timeAdded").to_owned()
+        };
+        assert_eq!(time(value!({"key": "k"})), "2024-01-01T12:00:00Z");
+        assert_eq!(time(value!({"timeAdded": "2023-01-01T00:00:00Z"})), "2023-01-01T00:00:00Z");
+        let mut rule = value!({"spec": {"taint": {"key": "k"}}});
+        DeviceTaintRules.set_times(&mut rule, &Value::Null, &clock);
+        assert_eq!(rule.str_at("spec.taint.timeAdded"), "2024-01-01T12:00:00Z");
+    }
+
+    #[test]
+    fn drivers_are_written_small() {
+        let of = |driver: &str| RESOURCE_SLICES.warnings(&value!({"spec": {"driver": driver}}), None);
+        assert!(of("gpu.example.com").is_empty());
+        assert_eq!(
+            of("GPU.example.com"),
+            [
+                r#"spec.driver: driver names should be lowercase; "GPU.example.com" contains uppercase characters"#
+            ]
+        );
     }
 
     #[test]

@@ -29,6 +29,8 @@ pub(crate) struct Simple {
     pub(crate) default: fn(&mut Value),
     /// Completes an object that is created, or updated from the second one.
     pub(crate) prepare: fn(&mut Value, &Value),
+    /// Fills in the times that the kind keeps of its own state.
+    pub(crate) set_times: fn(&mut Value, &Value, &Clock),
     pub(crate) validate: fn(&Value) -> Errors,
     /// `None` validates only the new object.
     pub(crate) validate_update: Option<fn(&Value, &Value) -> Errors>,
@@ -52,6 +54,7 @@ impl Simple {
         selectable: &[],
         default: |_| (),
         prepare: |_, _| (),
+        set_times: |_, _, _| (),
         validate: |_| Errors::new(),
         validate_update: None,
         validate_status_update: |_, _| Errors::new(),
@@ -94,6 +97,10 @@ impl Strategy for Simple {
 
     fn kept_by_status(&self) -> &'static [&'static [&'static str]] {
         if self.status_keeps_metadata { &[&["metadata"]] } else { &[] }
+    }
+
+    fn set_times(&self, object: &mut Value, old: &Value, clock: &Clock) {
+        (self.set_times)(object, old, clock);
     }
 
     fn validate(&self, object: &Value) -> field::Errors {

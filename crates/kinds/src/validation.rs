@@ -19,6 +19,7 @@ mod csi_node;
 mod csi_storage_capacity;
 mod custom_resource_definition;
 mod daemon_set;
+mod device;
 mod endpoints;
 mod event;
 pub(crate) mod field;
@@ -36,6 +37,7 @@ mod pem;
 mod persistent_volume;
 mod persistent_volume_claim;
 mod pod;
+mod pod_certificate_request;
 mod pod_disruption_budget;
 mod pod_template;
 mod priority_class;
@@ -80,6 +82,13 @@ pub use custom_resource_definition::{
     validate_custom_resource_definition_status_update, validate_custom_resource_definition_update,
 };
 pub use daemon_set::{validate_daemon_set, validate_daemon_set_status_update, validate_daemon_set_update};
+pub use device::{
+    validate_device_class, validate_device_class_update, validate_device_taint_rule,
+    validate_device_taint_rule_status_update, validate_device_taint_rule_update, validate_resource_claim,
+    validate_resource_claim_status_update, validate_resource_claim_template,
+    validate_resource_claim_template_update, validate_resource_claim_update, validate_resource_slice,
+    validate_resource_slice_update,
+};
 pub use endpoints::{
     validate_endpoint_slice, validate_endpoint_slice_update, validate_endpoints, validate_endpoints_update,
 };
@@ -114,6 +123,10 @@ pub use persistent_volume_claim::{
 pub use pod::{
     validate_binding, validate_ephemeral_containers_update, validate_pod, validate_pod_resize,
     validate_pod_status_update, validate_pod_update,
+};
+pub use pod_certificate_request::{
+    validate_pod_certificate_request, validate_pod_certificate_request_status_update,
+    validate_pod_certificate_request_update,
 };
 pub use pod_disruption_budget::{
     validate_pod_disruption_budget, validate_pod_disruption_budget_status_update,

@@ -117,6 +117,11 @@ pub fn default_priority_level_configuration(level: &mut Value) {
     });
 }
 
+/// Fills in a PodCertificateRequest: a certificate is for a day.
+pub fn default_pod_certificate_request(request: &mut Value) {
+    within(request, "spec", |spec| spec.set_default("maxExpirationSeconds", 86_400));
+}
+
 /// Fills in an APIService.
 pub fn default_api_service(service: &mut Value) {
     within(service, "spec", default_client_config);

@@ -30,6 +30,11 @@ pub(crate) fn is_huge_page(name: &str) -> bool {
     name.starts_with("hugepages-")
 }
 
+/// Whether nodes themselves have the resource, and pods use it up.
+pub(super) fn is_node_resource(name: &str) -> bool {
+    matches!(name, "cpu" | "memory" | "ephemeral-storage") || is_huge_page(name)
+}
+
 /// Whether requests may be lower than limits.
 pub(super) fn may_overcommit(name: &str) -> bool {
     is_native(name) && !is_huge_page(name)

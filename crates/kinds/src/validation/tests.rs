@@ -12,10 +12,12 @@ mod controller_revision;
 mod csi_driver;
 mod csi_node;
 mod csi_storage_capacity;
+mod device;
 mod flow_schema;
 mod kinds;
 mod limits;
 mod persistent_volume;
+mod pod_certificate_request;
 mod pod_template;
 mod pods;
 mod policies;
@@ -227,6 +229,12 @@ fn rules_name_fields_of_the_schema() {
             }],
         ),
         ("core.v1.PodTemplate", &[super::validate_pod_template]),
+        (
+            "certificates.k8s.io.v1.PodCertificateRequest",
+            &[super::validate_pod_certificate_request, |request| {
+                super::validate_pod_certificate_request_status_update(request, &value!({}))
+            }],
+        ),
         ("apps.v1.ControllerRevision", &[|r| super::validate_controller_revision_update(r, r)]),
         ("node.k8s.io.v1.RuntimeClass", &[|class| super::validate_runtime_class_update(class, class)]),
         ("storage.k8s.io.v1.StorageClass", &[|class| super::validate_storage_class_update(class, class)]),
@@ -251,6 +259,16 @@ fn rules_name_fields_of_the_schema() {
             "flowcontrol.apiserver.k8s.io.v1.PriorityLevelConfiguration",
             &[super::validate_priority_level_configuration],
         ),
+        ("resource.k8s.io.v1.DeviceClass", &[|class| super::validate_device_class_update(class, class)]),
+        ("resource.k8s.io.v1.DeviceTaintRule", &[super::validate_device_taint_rule]),
+        (
+            "resource.k8s.io.v1.ResourceClaim",
+            &[super::validate_resource_claim, |claim| {
+                super::validate_resource_claim_status_update(claim, &value!({}))
+            }],
+        ),
+        ("resource.k8s.io.v1.ResourceClaimTemplate", &[super::validate_resource_claim_template]),
+        ("resource.k8s.io.v1.ResourceSlice", &[super::validate_resource_slice]),
         (
             "storagemigration.k8s.io.v1.StorageVersionMigration",
             &[super::validate_storage_version_migration, |migration| {

@@ -207,6 +207,28 @@ fn stateful_sets() {
 }
 
 #[test]
+fn changes_of_replica_sets() {
+    let set = |label: &str, replicas: i64| {
+        let labels = value!({"a": label});
+        let mut set = value!({"spec": {
+            "replicas": replicas, "selector": {"matchLabels": (labels.clone())},
+            "template": {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
+        }});
+        crate::defaults::default_replica_set(&mut set);
+        set
+    };
+    assert!(lines(validate_replica_set_update(&set("b", 2), &set("b", 1))).is_empty());
+    assert_eq!(
+        lines(validate_replica_set_update(&set("b", -1), &set("b", 1))),
+        ["spec.replicas: Invalid value: -1: must be greater than or equal to 0"]
+    );
+    assert_eq!(
+        lines(validate_replica_set_update(&set("c", 1), &set("b", 1))),
+        [r#"spec.selector: Invalid value: {"matchLabels":{"a":"c"}}: field is immutable"#]
+    );
+}
+
+#[test]
 fn changes_of_stateful_sets() {
     let old = patched(&stateful_set(), &value!({}), default_stateful_set);
     let forbidden = "spec: Forbidden: updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', 'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden";
