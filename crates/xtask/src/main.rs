@@ -23,7 +23,8 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   test-long NAME
           run a test that takes long or needs a virtual machine; without NAME, say which there are
   bench   measure a release build against the budgets: [size start writes roles memory reads pods services]
-  tidy    check crate edges, sizes of files and functions, links in documents
+  tidy [write]
+          check crate edges, sizes of files and functions, links in documents; with `write`, write docs/kinds.md first
   gen     make the table of API facts anew
 ";
 
@@ -37,7 +38,7 @@ fn main() -> Result<()> {
         "test" => test::run(rest),
         "test-long" => long::run(rest),
         "bench" => bench::run(rest),
-        "tidy" => tidy::run(),
+        "tidy" => tidy::run(rest),
         "gen" => r#gen::run(rest),
         _ => bail!("unknown command {command:?}\n{USAGE}"),
     }

@@ -4,7 +4,8 @@
 //! - Files stay under 500 lines and functions under 70; tests and generated files may be longer. Those that were longer
 //!   when this check was introduced are listed in `tidy-allow.txt` with their length, and may only shrink.
 //! - The modules of a folder use each other in one direction (`circles`), and errors do not repeat their sources' text.
-//! - Links in documents are not dead, and the tests and functions that they name exist. Every conformance test has its line.
+//! - Links in documents are not dead, and the tests and functions that they name exist. Every conformance test has its line,
+//!   and every kind (`docs/kinds.md`, which `cargo xtask tidy write` writes).
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -17,6 +18,7 @@ use crate::command::{cargo, output, workspace};
 mod circles;
 mod conformance;
 mod errors;
+mod kinds;
 mod named_tests;
 mod source;
 mod walks;
@@ -85,8 +87,13 @@ const EDGES: &[(&str, &[&str])] = &[
     ("xtask", &[]),
 ];
 
-/// Runs all checks.
-pub(crate) fn run() -> Result<()> {
+/// Runs all checks; `write` writes the documents that are made from others first.
+pub(crate) fn run(arguments: &[String]) -> Result<()> {
+    match arguments {
+        [] => {}
+        [write] if write == "write" => kinds::write(&workspace())?,
+        _ => bail!("usage: cargo xtask tidy [write]"),
+    }
     let mut findings = Vec::new();
     check_edges(&mut findings)?;
     check_lengths(&mut findings)?;
@@ -94,6 +101,7 @@ pub(crate) fn run() -> Result<()> {
     let root = workspace();
     named_tests::check(&root, &mut findings)?;
     conformance::check(&root, &mut findings)?;
+    kinds::check(&root, &mut findings)?;
     let sources = source::read(&root)?;
     let allowed = fs::read_to_string(root.join("tidy-allow.txt")).unwrap_or_default();
     circles::check(&allowed, &sources, &mut findings);

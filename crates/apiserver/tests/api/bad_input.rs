@@ -94,6 +94,7 @@ const CASES: &[Case] = &[
     case("POST", "/api/v1/namespaces/default/serviceaccounts/default/token", r#"{"metadata":{"name":"other"}}"#, 422, "Invalid", "TokenRequest.authentication.k8s.io \"default\" is invalid: metadata.name: Invalid value: \"other\": must match the service account name if specified"),
     case("POST", "/api/v1/namespaces/default/serviceaccounts/default/token", r#"{"metadata":{"namespace":"other"}}"#, 422, "Invalid", "metadata.namespace: Invalid value: \"other\": must match the service account namespace if specified"),
     case("POST", "/api/v1/namespaces/default/serviceaccounts/default/token", r#"{"spec":{"audiences":[],"boundObjectRef":{"apiVersion":"apps/v1","kind":"Pod","name":"p"}}}"#, 400, "BadRequest", "cannot bind token to object of type apps/v1, Kind=Pod"),
+    case("POST", "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews", "{}", 400, "BadRequest", "no namespace on request"),
     case("POST", "/apis/authentication.k8s.io/v1/tokenreviews", "{}", 400, "BadRequest", "token is required for TokenReview in authentication"),
 ];
 

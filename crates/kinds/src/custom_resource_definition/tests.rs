@@ -24,6 +24,30 @@ fn version(name: &str, storage: bool) -> Value {
 }
 
 #[test]
+fn table() {
+    let mut definition = definition();
+    definition.set_path(&["spec", "names", "shortNames"], value!(["wd", "wdg"]));
+    definition.set_path(&["status", "conditions"], value!([{"type": "Established", "status": "True"}]));
+    let row = "widgets.example.com | Namespaced | v1(storage) | 2024-01-01T00:00:00Z | example.com | Widget | wd,wdg | true";
+    crate::testing::check_row(&CustomResourceDefinitions, &definition, row);
+}
+
+#[test]
+fn schemas_are_warned_of_once() {
+    let mut definition = definition();
+    let strategy = &CustomResourceDefinitions;
+    assert!(strategy.warnings(&definition, None).is_empty());
+    let mut version = version("v1", true);
+    let field = value!({"type": "string", "format": "odd"});
+    version.set_path(&["schema", "openAPIV3Schema", "properties", "spec", "properties", "size"], field);
+    definition.set_path(&["spec", "versions"], value!([version]));
+    let warnings = strategy.warnings(&definition, None);
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert!(warnings[0].contains("unrecognized format \"odd\""), "{warnings:?}");
+    assert!(strategy.warnings(&definition, Some(&definition)).is_empty());
+}
+
+#[test]
 fn a_version_once_stored_stays_recorded() {
     let versions = |stored: &str| {
         let version = |name: &str| value!({"name": name, "served": true, "storage": (name == stored)});

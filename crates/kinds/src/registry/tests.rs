@@ -3,6 +3,9 @@ use object::{Value, value};
 
 use super::*;
 
+mod coverage;
+mod facts;
+
 /// Every built-in resource has its own strategy, which agrees with the table of resources.
 #[test]
 fn built_in_resources_are_known() {
