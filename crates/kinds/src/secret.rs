@@ -7,7 +7,7 @@ use object::{Value, field};
 
 use crate::strategy::{Strategy, restore};
 use crate::table::{AGE, Column, NAME, age, cells, count, name};
-use crate::{defaults, validation};
+use crate::{defaults, validation, warnings};
 
 /// The strategy of Secrets: `stringData` is write-only, and is merged into `data` before anything else sees the object.
 pub(crate) struct Secrets;
@@ -54,6 +54,10 @@ impl Strategy for Secrets {
 
     fn row(&self, object: &Value, clock: &Clock) -> Vec<Value> {
         cells![name(object), object.str_at("type"), count(object, "data"), age(object, clock)]
+    }
+
+    fn warnings(&self, object: &Value, _old: Option<&Value>) -> Vec<String> {
+        warnings::of_secret(object)
     }
 }
 

@@ -33,7 +33,7 @@ mod mutating_admission_policy;
 mod mutating_admission_policy_binding;
 mod network_policy;
 mod networking;
-mod pem;
+pub(crate) mod pem;
 mod persistent_volume;
 mod persistent_volume_claim;
 mod pod;

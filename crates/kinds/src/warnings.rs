@@ -14,6 +14,7 @@ mod service;
 mod storage;
 #[cfg(test)]
 mod tests;
+mod tls;
 
 pub(crate) use addresses::{of_endpoint_slice, of_endpoints, of_ingress, of_network_policy};
 pub(crate) use labels::{of_csi_storage_capacity, of_runtime_class, of_storage_class};
@@ -21,6 +22,7 @@ use pod::{of_job_spec, of_template};
 pub(crate) use pod::{of_pod, of_pod_status};
 pub(crate) use service::of_service;
 pub(crate) use storage::{of_persistent_volume, of_persistent_volume_claim};
+pub(crate) use tls::of_secret;
 
 const SURPRISING: &str = "which can result in surprising behavior; a DNS label is recommended";
 

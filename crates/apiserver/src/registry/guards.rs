@@ -18,6 +18,7 @@ use super::{Call, Endpoint};
 use crate::authz::{Attributes, Chain, Rbac, Target};
 use crate::cache::Hub;
 
+mod devices;
 mod escalation;
 mod params;
 mod signers;
@@ -41,7 +42,8 @@ trait Guard: Send + Sync {
 const UNSAFE_DELETE: &str = "unsafe-delete-ignore-read-errors";
 
 /// All guards, in their order.
-const GUARDS: &[&dyn Guard] = &[&escalation::Escalation, &params::Params, &signers::Attest, &signers::Sign];
+const GUARDS: &[&dyn Guard] =
+    &[&escalation::Escalation, &params::Params, &signers::Attest, &signers::Sign, &devices::AdminAccess];
 
 impl WriteRequest<'_> {
     /// Whether only owner references and finalizers change. Those are written by the garbage collector, which has none

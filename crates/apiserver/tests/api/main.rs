@@ -10,6 +10,7 @@ mod conformance;
 mod custom;
 mod definitions;
 mod delete;
+mod devices;
 mod events;
 mod full_disk;
 mod heavy;

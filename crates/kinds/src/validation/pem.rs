@@ -5,14 +5,14 @@ use base64::engine::general_purpose::STANDARD;
 
 /// A block.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Block {
-    pub(super) label: String,
-    pub(super) has_headers: bool,
-    pub(super) content: Vec<u8>,
+pub(crate) struct Block {
+    pub(crate) label: String,
+    pub(crate) has_headers: bool,
+    pub(crate) content: Vec<u8>,
 }
 
 /// The blocks of a text, in order.
-pub(super) fn blocks(text: &[u8]) -> impl Iterator<Item = Block> {
+pub(crate) fn blocks(text: &[u8]) -> impl Iterator<Item = Block> {
     let text = String::from_utf8_lossy(text);
     let lines: Vec<String> = text.lines().map(|line| line.trim_end().to_owned()).collect();
     let mut next = 0;

@@ -1,5 +1,5 @@
 //! PodCertificateRequests (`pkg/apis/certificates/validation`), except that the time of issue is not compared with the
-//! present one.
+//! present one, and that addresses of mail in certificates are not looked at.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use object::field::{Error, Errors};
 use object::{Value, names};
 use x509_parser::certification_request::X509CertificationRequest;
-use x509_parser::prelude::{FromDer, X509Certificate};
+use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 use x509_parser::public_key::PublicKey;
 
 use super::certificates::validate_signer_name;
@@ -109,19 +109,22 @@ pub fn validate_pod_certificate_request_status_update(request: &Value, old: &Val
     let root = Field::root(request, REQUEST);
     let status = root.child("status");
     let conditions = status.child("conditions");
+    let mut is_decided = false;
     for (index, condition) in conditions.items().enumerate() {
-        let (kind, state) = (condition.child("type"), condition.child("status"));
-        if !ENDS.contains(&kind.text()) {
-            kind.not_supported(&mut errors, &ENDS);
+        // The paths are upstream's.
+        let index = format!("[{index}]");
+        let path = conditions.path.child(&index);
+        let (kind, state) = (condition.value.str_at("type"), condition.value.str_at("status"));
+        if !ENDS.contains(&kind) {
+            errors.not_supported(&path.child("type"), kind, &ENDS);
             continue;
         }
-        let is_known = |condition: &Value| ENDS.contains(&condition.str_at("type"));
-        if conditions.value.items().take(index).any(is_known) {
+        if std::mem::replace(&mut is_decided, true) {
             let why = r#"There may be at most one condition with type "Issued", "Denied", or "Failed""#;
-            kind.invalid(&mut errors, why);
+            errors.invalid(&path.child("type"), kind, why);
         }
-        if state.text() != "True" {
-            state.not_supported(&mut errors, &["True"]);
+        if state != "True" {
+            errors.not_supported(&path.child("status"), state, &["True"]);
         }
     }
     validate_conditions(&mut errors, &conditions);
@@ -131,26 +134,28 @@ pub fn validate_pod_certificate_request_status_update(request: &Value, old: &Val
     let end = |request: &Value| {
         request.at("status.conditions").items().next().map(|one| one.str_at("type").to_owned())
     };
-    let mut rest = status.value.clone();
-    rest.remove("conditions");
-    if end(old).is_some() {
-        if !same(status.value, old.get("status")) {
-            status.invalid(&mut errors, "immutable after PodCertificateRequest is issued, denied, or failed");
-        }
-        return errors;
-    }
-    let why = match end(request).as_deref() {
-        Some("Issued") => {
+    let mut conditions_only = Value::map();
+    conditions_only.set("conditions", conditions.value.clone());
+    let (fits, why) = match (end(old), end(request).as_deref()) {
+        (Some(_), _) => (
+            same(status.value, old.get("status")),
+            "immutable after PodCertificateRequest is issued, denied, or failed",
+        ),
+        (None, Some("Issued")) => {
             validate_issued(&mut errors, request, &status);
             return errors;
         }
-        Some(_) => {
-            "non-condition status fields must be empty when denying or failing the PodCertificateRequest"
-        }
-        None => "non-condition status fields must be empty when PodCertificateRequest is not issued",
+        (None, Some(_)) => (
+            same(status.value, &conditions_only),
+            "non-condition status fields must be empty when denying or failing the PodCertificateRequest",
+        ),
+        (None, None) => (
+            same(status.value, old.get("status")),
+            r#"status is immutable unless transitioning to "Issued", "Denied", or "Failed""#,
+        ),
     };
-    if !same(&rest, &Value::Null) {
-        status.invalid(&mut errors, why);
+    if !fits {
+        errors.push_with(|| Error::invalid(&status.path, Value::Null, why).without_value());
     }
     errors
 }
@@ -172,6 +177,10 @@ fn validate_issued(errors: &mut Errors, request: &Value, status: &Field<'_, '_>)
     let Some(certificate) = certificate(leaf) else {
         return chain.invalid(errors, "leaf certificate does not parse as valid X.509");
     };
+    validate_names(errors, &chain, &certificate);
+    if !errors.is_empty() {
+        return;
+    }
     let stub = bytes(request.at("spec.stubPKCS10Request"));
     let wanted = X509CertificationRequest::from_der(&stub).ok();
     let key = wanted.map(|(_, wanted)| wanted.certification_request_info.subject_pki.raw.to_vec());
@@ -183,6 +192,26 @@ fn validate_issued(errors: &mut Errors, request: &Value, status: &Field<'_, '_>)
     validate_times(errors, request, status, from, to);
     if errors.is_empty() && others.iter().any(|block| self::certificate(block).is_none()) {
         chain.invalid(errors, "intermediate certificate does not parse as valid X.509");
+    }
+}
+
+/// Checks the domains that a certificate is for.
+fn validate_names(errors: &mut Errors, chain: &Field<'_, '_>, certificate: &X509Certificate<'_>) {
+    let names = certificate.subject_alternative_name().ok().flatten();
+    for name in names.iter().flat_map(|names| &names.value.general_names) {
+        let GeneralName::DNSName(name) = name else { continue };
+        for (is_wrong, why) in [
+            (name.is_empty(), "leaf certificate should not contain empty DNSName"),
+            (name.contains(".."), "leaf certificate's DNSName should not contain '..'"),
+            (
+                name.starts_with('.') || name.ends_with('.'),
+                "leaf certificate's DNSName should not start or end with '.'",
+            ),
+        ] {
+            if is_wrong {
+                errors.invalid(&chain.path, *name, why);
+            }
+        }
     }
 }
 

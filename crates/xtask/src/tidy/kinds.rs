@@ -43,7 +43,8 @@ const HEAD: &str = "\
 Written by `cargo xtask tidy write` from `crates/kinds/coverage.txt`. A cell names the tests that show the behaviour, or says that
 Kubernetes v1.37 has none of its own for this resource; metadata is the same for all (`validation::metadata::tests::*`).
 
-- *update*: rules that compare a new state with the old one, other than for fields that never change.
+- *defaulting*: an empty map that Kubernetes fills in and no client sees counts as none.
+- *update*: the rules for changes, other than for fields that never change: those of new objects, or others.
 - *immutable*: fields that never change, or only once.
 - *status*: `status` and the other subresources.
 - *columns*: those of `kubectl get`; every kind has its name and its age or time of creation.

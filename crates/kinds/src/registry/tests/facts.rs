@@ -300,6 +300,8 @@ fn deprecated_kinds_say_so() {
 fn changes_have_the_rules_of_new_objects() {
     let cases = [
         ("", "limitranges", value!({"spec": {"limits": [{"type": "Odd"}]}})),
+        ("", "namespaces", value!({"spec": {"finalizers": ["a b"]}})),
+        ("", "replicationcontrollers", value!({"spec": {"replicas": (-1)}})),
         ("", "podtemplates", value!({"template": {"spec": {"containers": []}}})),
         ("autoscaling", "horizontalpodautoscalers", value!({"spec": {"maxReplicas": 0}})),
         ("policy", "poddisruptionbudgets", value!({"spec": {"minAvailable": (-1)}})),

@@ -107,14 +107,14 @@ fn requests_of_pods_end_once() {
     };
     let denied = || value!({"conditions": [(condition("Denied", "True"))]});
     check(denied(), value!({}), &[]);
-    check(value!({"conditions": [(condition("Odd", "True"))]}), value!({}), &["status.conditions[0].type"]);
+    check(value!({"conditions": [(condition("Odd", "True"))]}), value!({}), &["status.conditions.[0].type"]);
     check(
         value!({"conditions": [(condition("Failed", "False"))]}),
         value!({}),
-        &["status.conditions[0].status"],
+        &["status.conditions.[0].status"],
     );
     let both = value!({"conditions": [(condition("Failed", "True")), (condition("Denied", "True"))]});
-    check(both, value!({}), &["status.conditions[1].type"]);
+    check(both, value!({}), &["status.conditions.[1].type"]);
     check(denied(), denied(), &[]);
     check(value!({}), denied(), &["status"]);
     let chain = || value!({"certificateChain": "x"});
@@ -127,12 +127,13 @@ fn requests_of_pods_end_once() {
 fn certificates_of_pods() {
     let (key, other) = (KeyPair::generate().unwrap(), KeyPair::generate().unwrap());
     let request = request_for(&key);
-    let certificate = |key: &KeyPair, last_day: u8| {
-        let mut params = CertificateParams::default();
+    let named = |key: &KeyPair, last_day: u8, name: &str| {
+        let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
         params.not_before = rcgen::date_time_ymd(2026, 1, 1);
         params.not_after = rcgen::date_time_ymd(2026, 1, last_day);
         params.self_signed(key).unwrap().pem()
     };
+    let certificate = |key: &KeyPair, last_day: u8| named(key, last_day, "p.example.com");
     let check = |status: Value, expected: Option<&str>| {
         let base = value!({
             "conditions": [(condition("Issued", "True"))], "certificateChain": (certificate(&key, 2)),
@@ -155,6 +156,10 @@ fn certificates_of_pods() {
     check(
         value!({"certificateChain": "text"}),
         Some("status.certificateChain: issued certificate chain must contain at least one certificate"),
+    );
+    check(
+        value!({"certificateChain": (named(&key, 2, "p..example.com"))}),
+        Some("status.certificateChain: leaf certificate's DNSName should not contain '..'"),
     );
     let not_one = "-----BEGIN X-----\nYQ==\n-----END X-----\n";
     check(
