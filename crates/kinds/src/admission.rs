@@ -147,13 +147,14 @@ mod tests {
 
     #[test]
     fn tables() {
+        let of = |plural: &str| crate::registry::strategy("admissionregistration.k8s.io", plural);
         let webhooks = named("w", value!({"webhooks": [{"name": "a"}, {"name": "b"}]}));
-        check_row(&MUTATING_WEBHOOKS, &webhooks, "w | 2 | 3h");
-        check_row(&VALIDATING_WEBHOOKS, &named("v", value!({})), "v | 0 | 3h");
+        check_row(of("mutatingwebhookconfigurations"), &webhooks, "w | 2 | 3h");
+        check_row(of("validatingwebhookconfigurations"), &named("v", value!({})), "v | 0 | 3h");
         let policy =
             value!({"spec": {"validations": [{}], "paramKind": {"apiVersion": "v1", "kind": "ConfigMap"}}});
-        check_row(&VALIDATING_POLICIES, &named("p", policy), "p | 1 | v1/ConfigMap | 3h");
-        check_row(&MUTATING_POLICIES, &named("m", value!({})), "m | 0 | <unset> | 3h");
+        check_row(of("validatingadmissionpolicies"), &named("p", policy), "p | 1 | v1/ConfigMap | 3h");
+        check_row(of("mutatingadmissionpolicies"), &named("m", value!({})), "m | 0 | <unset> | 3h");
         let bindings = [
             (value!({}), "b | p | <unset> | 3h"),
             (value!({"name": "x"}), "b | p | */x | 3h"),
@@ -169,8 +170,8 @@ mod tests {
         ];
         for (reference, row) in bindings {
             let binding = value!({"spec": {"policyName": "p", "paramRef": reference}});
-            check_row(&VALIDATING_POLICY_BINDINGS, &named("b", binding.clone()), row);
-            check_row(&MUTATING_POLICY_BINDINGS, &named("b", binding), row);
+            check_row(of("validatingadmissionpolicybindings"), &named("b", binding.clone()), row);
+            check_row(of("mutatingadmissionpolicybindings"), &named("b", binding), row);
         }
     }
     #[test]

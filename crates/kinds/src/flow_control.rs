@@ -77,21 +77,21 @@ pub(crate) static PRIORITY_LEVELS: Simple = Simple {
 mod tests {
     use object::value;
 
-    use super::*;
     use crate::testing::{check_row, named};
 
     #[test]
     fn tables() {
+        let of = |plural: &str| crate::registry::strategy("flowcontrol.apiserver.k8s.io", plural);
         let schema = value!({
             "spec": {"priorityLevelConfiguration": {"name": "l"}, "matchingPrecedence": 1000},
             "status": {"conditions": [{"type": "Dangling", "status": "False"}]}
         });
-        check_row(&FLOW_SCHEMAS, &named("f", schema), "f | l | 1000 | <none> | 3h | False");
+        check_row(of("flowschemas"), &named("f", schema), "f | l | 1000 | <none> | 3h | False");
         let schema = value!({"spec": {"distinguisherMethod": {"type": "ByUser"}}});
-        check_row(&FLOW_SCHEMAS, &named("f", schema), "f |  | 0 | ByUser | 3h | ?");
+        check_row(of("flowschemas"), &named("f", schema), "f |  | 0 | ByUser | 3h | ?");
         let exempt = value!({"spec": {"type": "Exempt"}});
         check_row(
-            &PRIORITY_LEVELS,
+            of("prioritylevelconfigurations"),
             &named("x", exempt),
             "x | Exempt | <none> | <none> | <none> | <none> | 3h",
         );
@@ -99,6 +99,10 @@ mod tests {
             "nominalConcurrencyShares": 5,
             "limitResponse": {"type": "Queue", "queuing": {"queues": 64, "handSize": 6, "queueLengthLimit": 50}}
         }}});
-        check_row(&PRIORITY_LEVELS, &named("l", limited), "l | Limited | 5 | 64 | 6 | 50 | 3h");
+        check_row(
+            of("prioritylevelconfigurations"),
+            &named("l", limited),
+            "l | Limited | 5 | 64 | 6 | 50 | 3h",
+        );
     }
 }

@@ -81,6 +81,9 @@ mod tests {
                 {"kind": "ServiceAccount", "name": "a", "namespace": "n"}
             ]
         });
-        check_row(&ROLE_BINDINGS, &named("b", binding), "b | ClusterRole/view | 3h | u, v | g | n/a");
+        for bindings in [&ROLE_BINDINGS, &CLUSTER_ROLE_BINDINGS] {
+            let row = "b | ClusterRole/view | 3h | u, v | g | n/a";
+            check_row(bindings, &named("b", binding.clone()), row);
+        }
     }
 }

@@ -236,6 +236,7 @@ mod tests {
     #[test]
     fn tables() {
         check_row(&DEVICE_CLASSES, &named("d", value!({})), "d | 3h");
+        check_row(&RESOURCE_CLAIM_TEMPLATES, &named("t", value!({})), "t | 3h");
         let slice = value!({"spec": {"nodeName": "n", "driver": "gpu", "pool": {"name": "p"}}});
         check_row(&RESOURCE_SLICES, &named("s", slice), "s | n | gpu | p | 3h");
         let taint = value!({"spec": {"taint": {"key": "k", "effect": "NoExecute", "timeAdded": (ago(60))}}});

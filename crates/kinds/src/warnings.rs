@@ -24,6 +24,9 @@ pub(crate) use service::of_service;
 pub(crate) use storage::{of_persistent_volume, of_persistent_volume_claim};
 pub(crate) use tls::of_secret;
 
+/// How many warnings there are about pairs of things: answers show fewer.
+const WARNINGS_MAX: usize = 200;
+
 const SURPRISING: &str = "which can result in surprising behavior; a DNS label is recommended";
 
 /// Warns about a pod whose name is not a DNS label: its host name will differ.

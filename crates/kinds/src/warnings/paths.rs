@@ -1,8 +1,14 @@
 //! Files of one volume that are in each other's way.
 
+use std::collections::HashSet;
+
 use object::quote;
 
+use super::WARNINGS_MAX;
 use crate::validation::field::Field;
+
+/// How long a path may be for a file to be there, in bytes.
+const PATH_BYTES_MAX: usize = 4096;
 
 /// A path, and the source that it comes from.
 type File = (String, String);
@@ -11,7 +17,12 @@ type File = (String, String);
 pub(super) fn of_volume(warnings: &mut Vec<String>, volume: &Field<'_, '_>) {
     let name = quote(volume.value.str_at("name"));
     let mut check = |files: &[File], what: &str, shows_sources: bool| {
+        let mut seen = Places::default();
         for (index, (path, source)) in files.iter().enumerate() {
+            // Most files are in nobody's way, and need not be compared with all others.
+            if !seen.add(path) || warnings.len() > WARNINGS_MAX {
+                continue;
+            }
             for (other, other_source) in files[..index].iter().filter(|(other, _)| overlap(other, path)) {
                 let [mut path, mut other] = [path, other].map(|path| quote(path));
                 if shows_sources {
@@ -77,6 +88,29 @@ fn projected(source: &Field<'_, '_>) -> Vec<File> {
         return vec![file(&bundle, &format!("ClusterTrustBundle {}", quote(name)))];
     }
     Vec::new()
+}
+
+/// The places that are taken, and the folders that they are in.
+#[derive(Default)]
+struct Places<'f> {
+    files: HashSet<&'f str>,
+    folders: HashSet<&'f str>,
+}
+
+impl<'f> Places<'f> {
+    /// Adds a place; whether one before is in its way.
+    fn add(&mut self, path: &'f str) -> bool {
+        if path.is_empty() || path.len() > PATH_BYTES_MAX {
+            return false;
+        }
+        let folders = || path.match_indices('/').map(|(at, _)| &path[..at]);
+        let is_taken = self.files.contains(path)
+            || self.folders.contains(path)
+            || folders().any(|folder| self.files.contains(folder));
+        self.files.insert(path);
+        self.folders.extend(folders());
+        is_taken
+    }
 }
 
 fn overlap(a: &str, b: &str) -> bool {

@@ -6,7 +6,7 @@ use object::{Value, quote};
 
 use super::addresses::of_ip;
 use super::storage::{self, of_fraction};
-use super::{labels, paths};
+use super::{WARNINGS_MAX, labels, paths};
 use crate::validation::field::Field;
 
 /// Annotations that have no effect any more, each with what to do instead.
@@ -241,35 +241,87 @@ fn of_container(warnings: &mut Vec<String>, container: &Field<'_, '_>) {
     }
 }
 
+/// A port of a container: where it is, and what of the node it takes.
+struct Port<'v> {
+    path: String,
+    own: (i64, &'v str),
+    of_node: i64,
+    ip: &'v str,
+}
+
 /// Ports of the pod that are the same, or the same on some address of the node.
 fn of_ports(warnings: &mut Vec<String>, spec: &Field<'_, '_>) {
-    let mut all: HashMap<(i64, &str), Vec<(String, &str, i64)>> = HashMap::new();
+    let (mut ports, mut known) = (Vec::new(), Known::default());
     for list in ["initContainers", "containers", "ephemeralContainers"] {
         for container in spec.child(list).items() {
             for port in container.child("ports").items() {
                 let number = |member: &str| port.value.get(member).as_i64().unwrap_or(0);
                 let text = |member: &str| port.value.str_at(member);
-                let (own, of_node) = (number("containerPort"), number("hostPort"));
-                let (protocol, ip) = (text("protocol"), text("hostIP"));
-                let path = port.path.to_string();
-                if !ip.is_empty() && of_node == 0 {
+                let own = (number("containerPort"), text("protocol"));
+                let port = Port {
+                    path: port.path.to_string(),
+                    own,
+                    of_node: number("hostPort"),
+                    ip: text("hostIP"),
+                };
+                if !port.ip.is_empty() && port.of_node == 0 {
                     warnings.push(format!(
-                        "{path}: hostIP set without hostPort: {{Name:{} HostPort:0 ContainerPort:{own} Protocol:{protocol} HostIP:{ip}}}",
-                        text("name")
+                        "{}: hostIP set without hostPort: {{Name:{} HostPort:0 ContainerPort:{} Protocol:{} HostIP:{}}}",
+                        port.path,
+                        text("name"),
+                        own.0,
+                        own.1,
+                        port.ip
                     ));
                 }
-                let others = all.entry((own, protocol)).or_default();
-                for (other, other_ip, other_port) in others.iter() {
-                    let what = match (of_node == *other_port, ip == *other_ip) {
+                for place in known.others(&port, WARNINGS_MAX.saturating_sub(warnings.len())) {
+                    let other: &Port<'_> = &ports[place];
+                    let what = match (port.of_node == other.of_node, port.ip == other.ip) {
                         (true, true) => "duplicate",
-                        _ if of_node == 0 || *other_port == 0 => "overlapping",
-                        (true, false) if ip.is_empty() != other_ip.is_empty() => "dangerously ambiguous",
-                        _ => continue,
+                        (true, false) if port.of_node != 0 => "dangerously ambiguous",
+                        _ => "overlapping",
                     };
-                    warnings.push(format!("{path}: {what} port definition with {other}"));
+                    warnings.push(format!("{}: {what} port definition with {}", port.path, other.path));
                 }
-                others.push((path, ip, of_node));
+                known.add(&port, ports.len());
+                ports.push(port);
             }
         }
+    }
+}
+
+/// Places of ports, by what of them can clash. Looking at all others for each would take too long.
+#[derive(Default)]
+struct Known<'v> {
+    all: HashMap<(i64, &'v str), Vec<usize>>,
+    /// By the port of the node, too.
+    of_node: HashMap<((i64, &'v str), i64), Vec<usize>>,
+    /// By the address of the node, too.
+    of_address: HashMap<((i64, &'v str), i64, &'v str), Vec<usize>>,
+}
+
+impl<'v> Known<'v> {
+    fn add(&mut self, port: &Port<'v>, place: usize) {
+        self.all.entry(port.own).or_default().push(place);
+        self.of_node.entry((port.own, port.of_node)).or_default().push(place);
+        self.of_address.entry((port.own, port.of_node, port.ip)).or_default().push(place);
+    }
+
+    /// The ports that clash with one, in their order, and at most so many.
+    fn others(&self, port: &Port<'v>, max: usize) -> Vec<usize> {
+        let of_address = |number: i64, ip| self.of_address.get(&(port.own, number, ip));
+        let lists = match (port.of_node, port.ip) {
+            (0, _) => [self.all.get(&port.own), None, None],
+            // Without an address it is all of them.
+            (number, "") => [self.of_node.get(&(port.own, 0)), self.of_node.get(&(port.own, number)), None],
+            (number, ip) => {
+                [self.of_node.get(&(port.own, 0)), of_address(number, ip), of_address(number, "")]
+            }
+        };
+        let mut places: Vec<usize> =
+            lists.into_iter().flatten().flat_map(|list| list.iter().copied().take(max)).collect();
+        places.sort_unstable();
+        places.truncate(max);
+        places
     }
 }

@@ -29,7 +29,7 @@ const COLUMNS: [&str; 8] =
 const NONE: &str = "none upstream";
 
 /// How a cell begins whose behaviour is missing.
-const MISSING: &str = "not yet: ";
+const MISSING: &str = "not yet:";
 
 /// How many cells are missing. Lower it with each that is done.
 const NOT_YET: usize = 0;
@@ -112,7 +112,7 @@ fn problems(row: &Row<'_>, tests: &Tests) -> Vec<String> {
     let mut problems = Vec::new();
     for column in COLUMNS {
         let cell = row.cells.get(column).copied().unwrap_or_default();
-        if cell.is_empty() || cell.strip_prefix(MISSING).is_some_and(str::is_empty) {
+        if cell.is_empty() || cell.strip_prefix(MISSING).is_some_and(|reason| reason.trim().is_empty()) {
             problems.push(format!("the cell for {column} is empty"));
         }
         for name in names(cell) {
@@ -147,11 +147,18 @@ fn document(rows: &[Row<'_>]) -> String {
     text
 }
 
-/// The tests of the workspace, by path, each with the text of its file.
+/// The tests of the workspace.
 #[derive(Default)]
 struct Tests {
-    by_path: BTreeMap<String, usize>,
-    files: Vec<String>,
+    by_path: BTreeMap<String, Test>,
+    /// What the tests of a file share: its constants and helpers, but neither imports nor the code that it tests.
+    shared: Vec<String>,
+}
+
+struct Test {
+    body: String,
+    /// The file, as a place in [`Tests::shared`].
+    file: usize,
 }
 
 impl Tests {
@@ -160,44 +167,56 @@ impl Tests {
         for path in tracked(root, "crates/*.rs")? {
             let name = path.strip_prefix(root).unwrap_or(&path).display().to_string();
             let text = fs::read_to_string(&path).with_context(|| name.clone())?;
-            tests.add(&name, text);
+            tests.add(&name, &text);
         }
         Ok(tests)
     }
 
-    fn add(&mut self, file: &str, text: String) {
-        let module = module(file);
-        let mut inner = "";
+    fn add(&mut self, file: &str, text: &str) {
+        let lines: Vec<&str> = text.lines().collect();
+        let inline = lines.iter().position(|line| line.starts_with("mod tests {"));
+        let module = format!("{}{}", module(file), if inline.is_some() { "::tests" } else { "" });
+        let (mut at, mut shared) = (inline.unwrap_or(0), String::new());
         let mut is_test = false;
-        for line in text.lines() {
-            let code = line.trim_start();
-            if code.starts_with("#[test]") || code.starts_with("#[tokio::test") {
-                is_test = true;
-            } else if let Some(name) = line.strip_prefix("mod ").and_then(|rest| rest.strip_suffix(" {")) {
-                inner = if name == "tests" { "::tests" } else { "" };
-            } else if let Some(name) = super::function_name(line) {
-                if std::mem::take(&mut is_test) {
-                    self.by_path.insert(format!("{module}{inner}::{name}"), self.files.len());
+        while at < lines.len() {
+            let line = lines[at].trim_start();
+            let name = super::function_name(lines[at]).filter(|_| is_test);
+            let Some(name) = name else {
+                is_test |= line.starts_with("#[test]") || line.starts_with("#[tokio::test");
+                if !line.starts_with("use ") {
+                    shared.push_str(line);
+                    shared.push('\n');
                 }
-            }
+                at += 1;
+                continue;
+            };
+            is_test = false;
+            let close = format!("{}}}", " ".repeat(lines[at].len() - line.len()));
+            let end = lines[at..]
+                .iter()
+                .position(|line| *line == close)
+                .map_or(lines.len(), |length| at + length + 1);
+            let body = lines[at..end].join("\n");
+            self.by_path.insert(format!("{module}::{name}"), Test { body, file: self.shared.len() });
+            at = end;
         }
-        self.files.push(text);
+        self.shared.push(shared);
     }
 
     /// What is wrong with a name in the row of a resource.
     fn problem(&self, name: &str, resource: &str) -> Option<String> {
         let end = format!("::{name}");
-        let found: Vec<(&String, &usize)> =
+        let found: Vec<(&String, &Test)> =
             self.by_path.iter().filter(|(path, _)| *path == name || path.ends_with(&end)).collect();
-        let (path, file) = match found.as_slice() {
+        let (path, test) = match found.as_slice() {
             [] => return Some("does not exist".to_owned()),
             [one] => one,
             [(first, _), (second, _), ..] => return Some(format!("could be {first} or {second}")),
         };
         let words = words(resource);
-        let text = &self.files[**file];
-        let mentions = words.iter().any(|word| text.contains(word) || path.contains(word));
-        (!mentions).then(|| format!("is in a file that mentions none of {words:?}"))
+        let texts = [path.as_str(), test.body.as_str(), self.shared[test.file].as_str()];
+        let mentions = words.iter().any(|word| texts.iter().any(|text| text.contains(word)));
+        (!mentions).then(|| format!("mentions none of {words:?}"))
     }
 }
 
@@ -214,12 +233,14 @@ fn words(resource: &str) -> BTreeSet<String> {
     let plural = plural.split('.').next().unwrap_or(plural);
     let snake = snake(kind.trim_matches(['(', ')']));
     let constant = snake.to_uppercase();
+    let constants = constant.strip_suffix('Y').map(|start| format!("{start}IES")).unwrap_or_default();
     let all = [
         format!("\"{plural}\""),
         format!("/{plural}"),
         kind.trim_matches(['(', ')']).to_owned(),
         snake,
         constant,
+        constants,
     ];
     all.into_iter().filter(|word| word.len() > 2).collect()
 }
@@ -243,12 +264,14 @@ fn snake(kind: &str) -> String {
 mod tests {
     use super::*;
 
-    const FILE: &str = "fn helper() {}\n#[test]\nfn pods() {\n    validate_pod()\n}\nmod tests {\n    #[test]\n    fn rows() {}\n}\n";
+    const FILE: &str = "use a::validate_job;\nfn helper() {}\n#[test]\nfn pods() {\n    validate_pod()\n}\n#[test]\nfn jobs() {\n    validate_job()\n}\n";
+    const CODE: &str = "fn validate_job() {}\n\n#[cfg(test)]\nmod tests {\n    #[test]\n    fn rows() {\n        rows_of_pod()\n    }\n}\n";
 
     fn tests() -> Tests {
         let mut tests = Tests::default();
-        tests.add("crates/kinds/src/validation/tests/pods.rs", FILE.to_owned());
-        tests.add("crates/apiserver/tests/api/kinds.rs", FILE.to_owned());
+        tests.add("crates/kinds/src/validation/tests/of_much.rs", FILE);
+        tests.add("crates/apiserver/tests/api/of_much.rs", FILE);
+        tests.add("crates/kinds/src/core.rs", CODE);
         tests
     }
 
@@ -256,20 +279,30 @@ mod tests {
     fn tests_are_found_by_the_end_of_their_path() {
         let tests = tests();
         let problem = |name: &str, resource: &str| tests.problem(name, resource).unwrap_or_default();
-        assert_eq!(problem("tests::pods::pods", "pods (Pod)"), "");
-        assert_eq!(problem("api::kinds::tests::rows", "pods (Pod)"), "");
+        assert_eq!(problem("validation::tests::of_much::pods", "pods (Pod)"), "");
+        assert_eq!(problem("kinds::core::tests::rows", "pods (Pod)"), "");
         assert_eq!(problem("helper", "pods (Pod)"), "does not exist");
-        let both = "could be apiserver::tests::api::kinds::pods or kinds::validation::tests::pods::pods";
-        assert_eq!(problem("pods", "pods (Pod)"), both);
+        let both = "could be apiserver::tests::api::of_much::pods or kinds::validation::tests::of_much::pods";
+        assert_eq!(problem("of_much::pods", "pods (Pod)"), both);
+    }
+
+    /// Neither an import nor another test nor the code that is tested makes a test one of a kind.
+    #[test]
+    fn tests_mention_their_kind() {
+        let tests = tests();
+        for (name, is_of_jobs) in
+            [("api::of_much::jobs", true), ("api::of_much::pods", false), ("core::tests::rows", false)]
+        {
+            assert_eq!(tests.problem(name, "jobs.batch (Job)").is_none(), is_of_jobs, "{name}");
+        }
         assert!(
-            problem("tests::pods::pods", "jobs.batch (Job)")
-                .starts_with("is in a file that mentions none of")
+            tests.problem("api::of_much::pods", "jobs.batch (Job)").unwrap().starts_with("mentions none of")
         );
     }
 
     #[test]
     fn every_cell_says_something() {
-        let text = "pods (Pod)\n  defaulting tests::pods::pods, none\n  validation\n  update not yet: \n  other none upstream\n";
+        let text = "pods (Pod)\n  defaulting core::tests::rows, none\n  validation\n  update not yet: \n  other none upstream\n";
         let rows = rows(text).unwrap();
         let found = problems(&rows[0], &tests());
         let empty = ["validation", "update", "immutable", "status", "columns", "selectors", "warnings"];

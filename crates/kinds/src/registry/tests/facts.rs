@@ -129,6 +129,16 @@ fn unset_fields_are_filled_in() {
         ),
         (
             "admissionregistration.k8s.io",
+            "validatingwebhookconfigurations",
+            value!({"webhooks": [{"timeoutSeconds": 5, "rules": [{}], "clientConfig": {"service": {}}}]}),
+            "webhooks",
+            value!([{
+                "timeoutSeconds": 5, "rules": [{"scope": "*"}], "clientConfig": {"service": {"port": 443}},
+                "failurePolicy": "Fail", "matchPolicy": "Equivalent", "namespaceSelector": {}, "objectSelector": {}
+            }]),
+        ),
+        (
+            "admissionregistration.k8s.io",
             "validatingadmissionpolicies",
             value!({}),
             "spec.failurePolicy",

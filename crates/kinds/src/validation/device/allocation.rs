@@ -36,7 +36,7 @@ pub fn validate_resource_claim_status_update(claim: &Value, old: &Value) -> Erro
     if !reserved.is_empty() {
         if !allocation.is_set() {
             reserved.forbidden(&mut errors, "may not be specified when `allocated` is not set");
-        } else if !claim.at("metadata.deletionTimestamp").is_null() {
+        } else if reserved.len() <= RESERVED_MAX && !claim.at("metadata.deletionTimestamp").is_null() {
             let before: Vec<&Value> = old.at("status.reservedFor").items().collect();
             if reserved.value.items().any(|consumer| !before.contains(&consumer)) {
                 let why = "new entries may not be added while `deallocationRequested` or `deletionTimestamp` are set";
