@@ -90,6 +90,8 @@ mod tests {
             wrong("cel.bind(1, device.driver, true)")
                 .contains("cel.bind() variable names must be simple identifiers")
         );
+        // Other places do not name values.
+        assert!(cel::compile("cel.bind(a, 1, a == 1)", &cel::kubernetes()).is_err());
     }
 
     #[test]

@@ -74,7 +74,7 @@ const MINIMAL: &[(&str, &str)] = &[
     ("storageversionmigrations", r#"{"metadata":{"name":"x"},"spec":{"resource":{"group":"apps","resource":"deployments"}}}"#),
 ];
 
-/// Resources whose objects hold keys or signatures, which no table can hold. The first two are made below.
+/// Resources whose objects hold keys or signatures, which no table can hold; they are made below.
 const SIGNED: [&str; 3] = ["certificatesigningrequests", "clustertrustbundles", "podcertificaterequests"];
 
 /// The server itself writes to these at once, which `definitions` tests.
@@ -84,6 +84,7 @@ fn minimal(def: &ResourceDef) -> Option<Value> {
     match &*def.plural {
         "certificatesigningrequests" => return Some(signing_request()),
         "clustertrustbundles" => return Some(trust_bundle()),
+        "podcertificaterequests" => return Some(pod_certificate_request("x")),
         _ => {}
     }
     let with_group = format!("{}|{}", def.plural, def.group);
@@ -102,6 +103,17 @@ pub fn signing_request() -> Value {
         "metadata": {"name": "x"},
         "spec": {"request": request, "signerName": "kubernetes.io/kube-apiserver-client", "usages": ["client auth"]}
     })
+}
+
+/// A pod's request for a certificate.
+pub fn pod_certificate_request(name: &str) -> Value {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let stub = rcgen::CertificateParams::default().serialize_request(&key).unwrap();
+    let stub = base64::engine::general_purpose::STANDARD.encode(stub.der());
+    object::value!({"metadata": {"name": name}, "spec": {
+        "signerName": "example.com/s", "podName": "p", "podUID": "1", "serviceAccountName": "default",
+        "serviceAccountUID": "2", "nodeName": "n", "nodeUID": "3", "stubPKCS10Request": stub
+    }})
 }
 
 /// A bundle of one certificate.

@@ -30,7 +30,7 @@ pub fn validate_endpoint_slice_update(slice: &Value, old: &Value) -> Errors {
         endpoints.flat_map(|endpoint| endpoint.get("addresses").items()).filter_map(Value::as_str).collect();
     let mut errors = validate_slice(slice, &["FQDN", "IP", "IPv4", "IPv6"], &addresses);
     let root = Field::root(slice, SLICE);
-    root.child("addressType").check_immutable(&mut errors, old.get("addressType"));
+    root.child("addressType").check_constant(&mut errors, old.get("addressType"));
     errors
 }
 

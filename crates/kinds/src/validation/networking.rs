@@ -43,10 +43,7 @@ pub fn validate_ip_address_update(address: &Value, old: &Value) -> Errors {
     let mut errors = Errors::new();
     let root = Field::root(address, ADDRESS);
     let spec = root.child("spec");
-    let parent = spec.child("parentRef");
-    if parent.value != old.at("spec.parentRef") {
-        parent.invalid(&mut errors, IMMUTABLE);
-    }
+    spec.child("parentRef").check_constant(&mut errors, old.at("spec.parentRef"));
     errors
 }
 
@@ -184,7 +181,7 @@ mod tests {
         assert_eq!(lines(validate_ip_address_update(&address("a"), &address("a"))), NONE);
         assert_eq!(
             lines(validate_ip_address_update(&address("b"), &address("a"))),
-            [r#"spec.parentRef: Invalid value: {"resource":"services","name":"b"}: field is immutable"#]
+            ["spec.parentRef: Invalid value: null: field is immutable"]
         );
     }
 }

@@ -1,3 +1,4 @@
+use base64::Engine;
 use object::{Value, value};
 
 use crate::authz::node::tests::check;
@@ -192,6 +193,13 @@ async fn mirror_pods_refer_to_nothing() {
     }
 }
 
+/// A request for a certificate that says nothing but its key, in base64.
+fn stub_request() -> String {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let request = rcgen::CertificateParams::default().serialize_request(&key).unwrap();
+    base64::engine::general_purpose::STANDARD.encode(request.der())
+}
+
 #[tokio::test]
 async fn certificates_of_pods_are_for_pods_of_the_node() {
     let server = cluster().await;
@@ -208,7 +216,7 @@ async fn certificates_of_pods_are_for_pods_of_the_node() {
         "signerName": "example.com/signer", "podName": "web", "podUID": (pod_uid.as_str()),
         "serviceAccountName": "default", "serviceAccountUID": (account_uid.as_str()),
         "nodeName": "a", "nodeUID": (node_uid.as_str()),
-        "pkixPublicKey": "eA==", "proofOfPossession": "eA=="
+        "stubPKCS10Request": (stub_request())
     });
     let of_pod = "PodCertificateRequest for pod \"default/web\"";
     #[rustfmt::skip]

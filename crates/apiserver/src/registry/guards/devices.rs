@@ -8,6 +8,7 @@ use schema::GroupResource;
 
 use super::{Guard, Guards, Server, WriteRequest};
 use crate::admission::Reader;
+use crate::errors::from_cache;
 
 const GROUP: &str = "resource.k8s.io";
 const CLAIMS: GroupResource<'static> = GroupResource::new(GROUP, "resourceclaims");
@@ -26,7 +27,7 @@ impl Guard for AdminAccess {
 
     async fn check(
         &self,
-        _guards: &Guards,
+        guards: &Guards,
         write: &WriteRequest<'_>,
         server: &Server<'_>,
     ) -> Result<(), Status> {
@@ -40,6 +41,8 @@ impl Guard for AdminAccess {
             Some(_) => return Ok(()),
         };
         let Some(index) = found else { return Ok(()) };
+        // The label may have come or gone a moment ago.
+        guards.parts()?.hub.catch_up().await.map_err(from_cache)?;
         let namespace = write.object.str_at("metadata.namespace");
         let namespace = server.get(GroupResource::NAMESPACES, "", namespace).map(|found| found.value());
         let label = namespace.as_ref().map(|found| found.at_path(&["metadata", "labels", LABEL]).as_str());

@@ -279,8 +279,7 @@ async fn signers_are_spoken_for_by_those_who_may() {
     let mut sign = rule(&["sign"], &["certificates.k8s.io"], &["signers"]);
     sign.set("resourceNames", value!(["example.com/s"]));
     grant(&server, "answerer", vec![certificates(), sign]).await;
-    let request =
-        value!({"metadata": {"name": "r"}, "spec": {"signerName": "example.com/s", "podName": "p"}});
+    let request = crate::kinds::pod_certificate_request("r");
     call(&server, "POST", &requests, &request).await.success();
     let path = format!("{requests}/r/status");
     let denied = value!({"status": {"conditions": [
