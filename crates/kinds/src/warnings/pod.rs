@@ -241,10 +241,13 @@ fn of_container(warnings: &mut Vec<String>, container: &Field<'_, '_>) {
     }
 }
 
+/// A port's number and protocol.
+type Own<'v> = (i64, &'v str);
+
 /// A port of a container: where it is, and what of the node it takes.
 struct Port<'v> {
     path: String,
-    own: (i64, &'v str),
+    own: Own<'v>,
     of_node: i64,
     ip: &'v str,
 }
@@ -293,11 +296,11 @@ fn of_ports(warnings: &mut Vec<String>, spec: &Field<'_, '_>) {
 /// Places of ports, by what of them can clash. Looking at all others for each would take too long.
 #[derive(Default)]
 struct Known<'v> {
-    all: HashMap<(i64, &'v str), Vec<usize>>,
+    all: HashMap<Own<'v>, Vec<usize>>,
     /// By the port of the node, too.
-    of_node: HashMap<((i64, &'v str), i64), Vec<usize>>,
+    of_node: HashMap<(Own<'v>, i64), Vec<usize>>,
     /// By the address of the node, too.
-    of_address: HashMap<((i64, &'v str), i64, &'v str), Vec<usize>>,
+    of_address: HashMap<(Own<'v>, i64, &'v str), Vec<usize>>,
 }
 
 impl<'v> Known<'v> {
