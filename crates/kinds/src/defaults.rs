@@ -11,6 +11,7 @@ mod batch;
 mod cluster;
 mod core;
 mod device;
+mod gated;
 mod image;
 mod pod;
 mod storage;
@@ -42,6 +43,26 @@ fn fill(object: &mut Value, name: &'static str, default: impl Into<Value>) {
     let field = object.entry(name);
     if field.is_empty() {
         *field = default.into();
+    }
+}
+
+/// Two names for one value, which is also the first of a list: both have it, and if they differ, the single one counts, as
+/// clients that are older than the list know it alone.
+fn keep_first(
+    object: &mut Value,
+    single: &'static str,
+    list: &'static str,
+    item: impl FnOnce(&str) -> Value,
+    text: impl Fn(&Value) -> Option<&str>,
+) {
+    let own = object.str_at(single).to_owned();
+    let first = object.get(list).items().next().and_then(text).map(str::to_owned);
+    if own.is_empty() {
+        if let Some(first) = first {
+            object.set(single, first);
+        }
+    } else if first.as_ref() != Some(&own) {
+        object.set(list, vec![item(&own)]);
     }
 }
 

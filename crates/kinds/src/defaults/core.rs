@@ -2,7 +2,7 @@
 
 use object::{Value, value};
 
-use super::{each, fill, pod::default_pod_template, round_resources, within};
+use super::{each, fill, keep_first, pod::default_pod_template, round_resources, within};
 
 /// The label that carries a namespace's own name.
 const NAMESPACE_NAME_LABEL: &str = "kubernetes.io/metadata.name";
@@ -60,6 +60,9 @@ pub fn default_namespace(namespace: &mut Value) {
 
 /// Fills in a Node: its whole capacity is allocatable.
 pub fn default_node(node: &mut Value) {
+    within(node, "spec", |spec| {
+        keep_first(spec, "podCIDR", "podCIDRs", |text| text.into(), |first| first.as_str());
+    });
     within(node, "status", |status| {
         let capacity = status.get("capacity").clone();
         if capacity.as_map().is_some() {

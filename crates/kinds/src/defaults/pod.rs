@@ -2,12 +2,12 @@
 
 use std::collections::HashSet;
 
-use object::Value;
+use object::{Value, value};
 use semantics::Amount;
 
 use super::image::pull_policy;
 use super::volume::default_volume;
-use super::{each, fill, round_resources, within};
+use super::{each, fill, gated, keep_first, round_resources, within};
 use crate::validation::resources;
 
 /// Fills in a Pod.
@@ -24,6 +24,10 @@ pub fn default_pod(pod: &mut Value) {
         }
     }
     default_pod_spec(spec);
+    within(pod, "status", |status| {
+        gated::drop_from_pod_status(status);
+        keep_first(status, "podIP", "podIPs", |ip| value!({"ip": ip}), |first| first.get("ip").as_str());
+    });
 }
 
 /// Fills in the pod template of a workload: fields that a Pod gets only on creation stay unset.
@@ -32,6 +36,7 @@ pub fn default_pod_template(template: &mut Value) {
 }
 
 fn default_pod_spec(spec: &mut Value) {
+    gated::drop_from_pod(spec);
     fill(spec, "dnsPolicy", "ClusterFirst");
     fill(spec, "restartPolicy", "Always");
     spec.set_default("securityContext", Value::map());

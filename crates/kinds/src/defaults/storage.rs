@@ -18,7 +18,10 @@ pub fn default_persistent_volume(volume: &mut Value) {
 
 /// Fills in a PersistentVolumeClaim.
 pub fn default_persistent_volume_claim(claim: &mut Value) {
-    fill(claim.entry("status"), "phase", "Pending");
+    let status = claim.entry("status");
+    fill(status, "phase", "Pending");
+    // CSIVolumeHealth is off.
+    status.remove("healthStatus");
     default_claim_spec(claim.entry("spec"));
 }
 

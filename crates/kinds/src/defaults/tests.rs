@@ -302,3 +302,30 @@ fn policies_and_bindings_get_their_defaults() {
     check(default_policy, value!({}), value!({"spec": {"failurePolicy": "Fail"}}));
     check(default_policy_binding, value!({"spec": {}}), value!({"spec": {}}));
 }
+
+/// The single field counts where a client has changed that alone.
+#[test]
+fn one_address_and_its_list_agree() {
+    for (single, list, expected) in [
+        (Value::Null, value!(["10.1.0.0/24", "fd00::/64"]), value!(["10.1.0.0/24", "fd00::/64"])),
+        (value!("10.1.0.0/24"), Value::Null, value!(["10.1.0.0/24"])),
+        (value!("10.1.0.0/24"), value!(["10.1.0.0/24", "fd00::/64"]), value!(["10.1.0.0/24", "fd00::/64"])),
+        (value!("10.1.0.0/24"), value!(["10.2.0.0/24", "fd00::/64"]), value!(["10.1.0.0/24"])),
+    ] {
+        check(
+            default_node,
+            value!({"spec": {"podCIDR": single, "podCIDRs": list}}),
+            value!({"spec": {"podCIDR": "10.1.0.0/24", "podCIDRs": expected}}),
+        );
+    }
+    check_at(
+        default_pod,
+        value!({"spec": {}, "status": {"podIP": "10.0.0.2", "podIPs": [{"ip": "10.0.0.1"}, {"ip": "fd00::1"}]}}),
+        &[("status.podIP", value!("10.0.0.2")), ("status.podIPs", value!([{"ip": "10.0.0.2"}]))],
+    );
+    check_at(
+        default_pod,
+        value!({"spec": {}, "status": {"podIPs": [{"ip": "10.0.0.1"}]}}),
+        &[("status.podIP", value!("10.0.0.1"))],
+    );
+}

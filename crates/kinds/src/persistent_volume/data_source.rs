@@ -6,6 +6,11 @@ use object::{Value, value};
 /// Drops a source that the older field cannot name, and copies either field to the other.
 pub(super) fn normalize(claim: &mut Value, old: &Value) {
     let spec = claim.entry("spec");
+    // A source in another namespace is a feature that is off (CrossNamespaceVolumeDataSource).
+    let is_elsewhere = |spec: &Value| !spec.at("dataSourceRef.namespace").is_empty();
+    if is_elsewhere(spec) && !is_elsewhere(old.get("spec")) {
+        spec.remove("dataSourceRef");
+    }
     let had_source = !old.at("spec.dataSource").is_null() || !old.at("spec.dataSourceRef").is_null();
     if !had_source && !is_claim_or_snapshot(spec.get("dataSource")) {
         spec.remove("dataSource");

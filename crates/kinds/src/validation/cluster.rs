@@ -20,6 +20,7 @@ pub fn validate_node(node: &Value) -> Errors {
     let spec = root.child("spec");
     validate_node_taints(&mut errors, &spec);
     validate_amounts(&mut errors, &root);
+    validate_gated(&mut errors, &spec);
     let ranges = spec.child("podCIDRs");
     for range in ranges.items() {
         errors.append(names::is_valid_cidr_for_legacy_field(&range.path, range.text(), &HashSet::new()));
@@ -43,6 +44,14 @@ fn validate_node_taints(errors: &mut Errors, spec: &Field<'_, '_>) {
     // The path is upstream's.
     let taints = spec.child("taints");
     validate_taints(errors, &taints.named(metadata.child("taints")));
+}
+
+/// A field of a feature that is off (InPlacePodVerticalScalingSchedulerPreemption).
+fn validate_gated(errors: &mut Errors, spec: &Field<'_, '_>) {
+    let policy = spec.child("podPreemptionPolicy");
+    if policy.is_set() {
+        policy.forbidden(errors, "");
+    }
 }
 
 fn validate_amounts(errors: &mut Errors, node: &Field<'_, '_>) {

@@ -136,6 +136,11 @@ pub(super) fn validate_job_fields(errors: &mut Errors, spec: &Field<'_, '_>) {
         }
         _ => {}
     }
+    // A field of a feature that is off (WorkloadWithJob).
+    let scheduling = spec.child("scheduling");
+    if scheduling.is_set() {
+        scheduling.forbidden(errors, "");
+    }
     policies::validate_policies(errors, spec);
     let template = spec.child("template");
     validate_pod_template(errors, &template);

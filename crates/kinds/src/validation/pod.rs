@@ -10,7 +10,7 @@ use object::names;
 
 use super::field::Field;
 use super::metadata::{validate_annotations, validate_labels};
-use super::resources::validate_pod_resources;
+use super::resources::{validate_overhead, validate_pod_resources};
 use crate::NameRule;
 
 mod affinity;
@@ -177,9 +177,8 @@ fn validate_pod_spec(errors: &mut Errors, spec: &Field<'_, '_>, pod: Option<&str
     if preemption.is_set() {
         preemption.check_one_of(errors, &["PreemptLowerPriority", "Never"]);
     }
-    for (name, amount) in spec.child("overhead").entries() {
-        super::resources::validate_amount(errors, name, &amount);
-    }
+    let overhead = spec.child("overhead");
+    validate_overhead(errors, &overhead, overhead.value);
     windows::validate_os(errors, spec);
 }
 

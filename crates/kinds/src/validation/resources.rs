@@ -3,12 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use object::field::{Error, Errors};
-use object::{Quantity, Value, names};
+use object::{Quantity, Value, names, value};
 use semantics::quota::is_extended;
 pub(super) use semantics::quota::is_native;
 use semantics::{Amount, View, container_totals, is_pod_level, pods};
 
 use super::field::{Field, NEGATIVE, quantity};
+
+const RESOURCES: &str = "io.k8s.api.core.v1.ResourceRequirements";
 
 /// Amounts by the name of the resource.
 pub(crate) type Amounts = BTreeMap<String, Quantity>;
@@ -184,6 +186,13 @@ pub(super) fn validate_resources(
         resources.forbidden(errors, "HugePages require cpu or memory");
     }
     validate_claims(errors, &resources.child("claims"), claims);
+}
+
+/// Checks what a pod needs beyond its containers. The rules, and with them the paths, are those of a container's limits.
+pub(super) fn validate_overhead(errors: &mut Errors, overhead: &Field<'_, '_>, amounts: &Value) {
+    let limits = value!({"limits": (amounts.clone())});
+    let resources = Field::root(&limits, RESOURCES).named(overhead.path);
+    validate_resources(errors, &resources, Owner::Container, &BTreeSet::new());
 }
 
 fn validate_request(

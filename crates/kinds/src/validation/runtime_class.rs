@@ -1,17 +1,14 @@
 //! RuntimeClasses (`pkg/apis/node/validation`).
 
-use std::collections::BTreeSet;
-
 use object::field::Errors;
-use object::{Value, names, value};
+use object::{Value, names};
 
 use super::field::Field;
 use super::metadata::validate_labels;
 use super::pod::validate_tolerations;
-use super::resources::{Owner, validate_resources};
+use super::resources::validate_overhead;
 
 const CLASS: &str = "io.k8s.api.node.v1.RuntimeClass";
-const RESOURCES: &str = "io.k8s.api.core.v1.ResourceRequirements";
 
 /// Checks a RuntimeClass, except its metadata.
 pub fn validate_runtime_class(class: &Value) -> Errors {
@@ -19,10 +16,7 @@ pub fn validate_runtime_class(class: &Value) -> Errors {
     let root = Field::root(class, CLASS);
     let overhead = root.child("overhead");
     if overhead.is_set() {
-        // The rules, and with them the paths, are those of a container's limits.
-        let limits = value!({"limits": (overhead.child("podFixed").value.clone())});
-        let resources = Field::root(&limits, RESOURCES).named(overhead.path);
-        validate_resources(&mut errors, &resources, Owner::Container, &BTreeSet::new());
+        validate_overhead(&mut errors, &overhead, overhead.child("podFixed").value);
     }
     let scheduling = root.child("scheduling");
     let selector = scheduling.child("nodeSelector");

@@ -27,14 +27,14 @@ pub fn validate_pod_status_update(pod: &Value, old: &Value) -> Errors {
     status.child("qosClass").check_immutable(&mut errors, old.at("status.qosClass"));
     validate_transitions(&mut errors, &status, old);
     validate_claim_statuses(&mut errors, &status, pod);
-    validate_addresses(&mut errors, &status.child("podIPs"));
+    validate_addresses(&mut errors, &status.child("podIPs"), old.at("status.podIPs"));
     let hosts = status.child("hostIPs");
     if let Some(first) = hosts.items().next().map(|first| first.value.str_at("ip").to_owned())
         && first != status.child("hostIP").text()
     {
         errors.invalid(&hosts.path.index(0).child("ip"), first, "must be equal to `hostIP`");
     }
-    validate_addresses(&mut errors, &hosts);
+    validate_addresses(&mut errors, &hosts, old.at("status.hostIPs"));
     validate_users(&mut errors, &status, pod);
     validate_health(&mut errors, &status, pod);
     errors
@@ -118,11 +118,12 @@ fn validate_claim_statuses(errors: &mut Errors, status: &Field<'_, '_>, pod: &Va
     }
 }
 
-/// One address of each family at most.
-fn validate_addresses(errors: &mut Errors, addresses: &Field<'_, '_>) {
+/// One address of each family at most. Those of the old status are let pass, however they are written.
+fn validate_addresses(errors: &mut Errors, addresses: &Field<'_, '_>, old: &Value) {
+    let known: HashSet<&str> = old.items().map(|address| address.str_at("ip")).collect();
     let ips: Vec<&str> = addresses.value.items().map(|address| address.str_at("ip")).collect();
     for (address, ip) in addresses.items().zip(&ips) {
-        errors.append(names::is_valid_ip_for_legacy_field(&address.path, ip, &HashSet::new()));
+        errors.append(names::is_valid_ip_for_legacy_field(&address.path, ip, &known));
     }
     if ips.len() < 2 {
         return;

@@ -11,6 +11,8 @@ use super::paths::{file_mode, path_without_backsteps};
 use super::projected::validate_projected;
 use crate::NameRule;
 use crate::validation::field::Field;
+use crate::validation::metadata::{validate_annotations, validate_labels};
+use crate::validation::persistent_volume_claim::validate_claim_spec;
 
 const HOST_PATH_TYPES: [&str; 8] =
     ["", "BlockDevice", "CharDevice", "Directory", "DirectoryOrCreate", "File", "FileOrCreate", "Socket"];
@@ -160,17 +162,15 @@ fn validate_ephemeral(errors: &mut Errors, volume: &Field<'_, '_>, source: &Fiel
         template.required(errors, "");
     } else {
         let metadata = template.child("metadata");
+        let (notes, labels) = (metadata.child("annotations"), metadata.child("labels"));
+        validate_annotations(notes.value, &notes.path, errors);
+        validate_labels(labels.value, &labels.path, errors);
         for (name, value) in metadata.value.entries().filter(|(_, value)| !value.is_empty()) {
             if !matches!(name, "annotations" | "labels") && *value != Value::Null {
                 errors.forbidden(&metadata.path.child(name), "cannot be set");
             }
         }
-        let spec = template.child("spec");
-        spec.child("accessModes").check_present_with(errors, "at least 1 access mode is required");
-        if spec.value.at("resources.requests.storage").is_null() {
-            let resources = spec.child("resources");
-            errors.required(&resources.path.key("storage"), "");
-        }
+        validate_claim_spec(errors, &template.child("spec"), false);
     }
     let name = volume.child("name");
     if !pod.is_empty() && !name.is_empty() {

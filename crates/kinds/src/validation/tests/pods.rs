@@ -408,6 +408,18 @@ fn status_updates() {
         ]
     );
     assert_eq!(wrong(value!({"conditions": [{"type": "not ok", "status": "True"}]})).len(), 1);
+    let sloppy =
+        || value!({"podIPs": [{"ip": "010.0.0.1"}], "hostIP": "010.0.0.2", "hostIPs": [{"ip": "010.0.0.2"}]});
+    assert_eq!(
+        wrong(sloppy()),
+        [
+            r#"status.podIPs[0]: Invalid value: "010.0.0.1": must not have leading 0s"#,
+            r#"status.hostIPs[0]: Invalid value: "010.0.0.2": must not have leading 0s"#
+        ]
+    );
+    let old = patched(&old, &value!({"status": (sloppy())}), default_pod);
+    let kept = patched(&old, &value!({"status": {"phase": "Running"}}), default_pod);
+    assert_eq!(lines(validate_pod_status_update(&kept, &old)), none, "they may stay");
 }
 
 #[test]

@@ -22,15 +22,28 @@ impl Order<'_> {
         let balancer = service.str_at("spec.type") == "LoadBalancer";
         let wants = service.str_at("spec.type") == "NodePort"
             || (balancer && service.at("spec.allocateLoadBalancerNodePorts").as_bool() != Some(false));
-        if !wants && !balancer {
-            for port in service.entry("spec").entry("ports").items_mut() {
-                port.remove("nodePort");
+        let may_have = match service.str_at("spec.type") {
+            // Validation refuses them.
+            "ClusterIP" => false,
+            "ExternalName" => {
+                for port in service.entry("spec").entry("ports").items_mut() {
+                    port.remove("nodePort");
+                }
+                false
             }
-        }
+            _ => true,
+        };
         let owner = value!({
             "namespace": service.str_at("metadata.namespace"), "name": service.str_at("metadata.name")
         });
-        let asked: Vec<u16> = service.at("spec.ports").items().map(node_port).collect();
+        let ports = || service.at("spec.ports").items().enumerate().filter(|_| may_have);
+        for (index, port) in ports() {
+            let asked = port.get("nodePort").as_i64().unwrap_or(0);
+            if asked != 0 && node_port(port) == 0 {
+                return Err(invalid_port(service, index, asked, OUT_OF_RANGE));
+            }
+        }
+        let asked: Vec<u16> = ports().map(|(_, port)| node_port(port)).collect();
         // Nothing here may scan all ports for each of them: there may be tens of thousands.
         let mut taken = HashSet::new();
         for (index, asked) in asked.iter().copied().enumerate() {
@@ -39,7 +52,7 @@ impl Order<'_> {
                 continue;
             }
             if asked != 0 {
-                let fails = |why: &str| invalid_port(service, index, asked, why);
+                let fails = |why: &str| invalid_port(service, index, asked.into(), why);
                 if !NODE_PORTS.contains(&asked) {
                     return Err(fails(OUT_OF_RANGE));
                 }
@@ -161,12 +174,12 @@ fn needs_health_check(service: &Value) -> bool {
     service.str_at("spec.type") == "LoadBalancer" && service.str_at("spec.externalTrafficPolicy") == "Local"
 }
 
-fn invalid_port(service: &Value, index: usize, port: u16, why: &str) -> Status {
+fn invalid_port(service: &Value, index: usize, port: i64, why: &str) -> Status {
     let spec = field::Path::root("spec");
-    let (ports, number) = (spec.child("ports"), i64::from(port));
+    let ports = spec.child("ports");
     let item = ports.index(index);
     let path = item.child("nodePort");
-    let errors = Errors::from(field::Error::invalid(&path, number, why));
+    let errors = Errors::from(field::Error::invalid(&path, port, why));
     Status::invalid("", "Service", service.str_at("metadata.name"), &errors)
 }
 
