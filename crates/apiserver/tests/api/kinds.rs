@@ -125,7 +125,7 @@ pub fn trust_bundle() -> Value {
     object::value!({"metadata": {"name": "x"}, "spec": {"trustBundle": bundle}})
 }
 
-fn collection(def: &ResourceDef) -> String {
+pub fn collection(def: &ResourceDef) -> String {
     let prefix = if def.group.is_empty() { "/api" } else { "/apis" };
     let place = if def.scope == Scope::Namespaced { "/namespaces/default" } else { "" };
     format!("{prefix}/{}{place}/{}", api_version(&def.group, &def.version), def.plural)

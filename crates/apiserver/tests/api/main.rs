@@ -12,6 +12,7 @@ mod definitions;
 mod delete;
 mod devices;
 mod events;
+mod fields;
 mod full_disk;
 mod heavy;
 mod kinds;

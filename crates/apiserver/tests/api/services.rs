@@ -181,6 +181,70 @@ async fn a_dry_run_allocates_ports_as_a_real_one_would() {
     call(&server, "POST", &dry, &many).await.success();
 }
 
+/// Ports that clients do not name come from the upper part of the range, and from the lower one when that is full.
+#[tokio::test]
+async fn the_lower_node_ports_are_given_out_last() {
+    let server = TestServer::start().await;
+    let with = |name: &str, numbers: Vec<Option<i64>>| {
+        let ports = numbers.into_iter().enumerate().map(|(index, number)| {
+            let index = index as i64 + 1;
+            value!({"name": (format!("p{index}")), "port": index, "nodePort": number.map_or(Value::Null, Value::from)})
+        });
+        service(name, value!({"type": "NodePort", "ports": (ports.collect::<Vec<_>>())}))
+    };
+    let node_ports = |made: &Value| -> Vec<i64> {
+        made.at("spec.ports").items().filter_map(|port| port.get("nodePort").as_i64()).collect()
+    };
+    let first = call(&server, "POST", SERVICES, &with("first", vec![None; 100])).await.success();
+    let first = node_ports(&first);
+    assert!(first.iter().all(|port| (30086..=32767).contains(port)), "{first:?}");
+    let upper = (30086..=32767).filter(|port| !first.contains(port)).map(Some).collect();
+    call(&server, "POST", SERVICES, &with("upper", upper)).await.success();
+    let health = value!({"type": "LoadBalancer", "externalTrafficPolicy": "Local", "allocateLoadBalancerNodePorts": false});
+    let balancer = call(&server, "POST", SERVICES, &service("lb", health)).await.success();
+    let health = balancer.at("spec.healthCheckNodePort").as_i64().unwrap();
+    let mut lower =
+        node_ports(&call(&server, "POST", SERVICES, &with("lower", vec![None; 85])).await.success());
+    lower.push(health);
+    lower.sort_unstable();
+    assert_eq!(lower, (30000..=30085).collect::<Vec<i64>>());
+    let full = call(&server, "POST", SERVICES, &with("full", vec![None])).await.status();
+    assert_eq!(
+        (full.0, full.2.contains("failed to allocate a nodePort: range is full")),
+        (500, true),
+        "{full:?}"
+    );
+}
+
+#[tokio::test]
+async fn node_ports_that_no_service_can_have_are_refused() {
+    let server = TestServer::start().await;
+    for (kind, port, expected) in [
+        (
+            "NodePort",
+            100_000i64,
+            "spec.ports[0].nodePort: Invalid value: 100000: provided port is not in the valid range. The range of valid ports is 30000-32767",
+        ),
+        (
+            "NodePort",
+            -1,
+            "spec.ports[0].nodePort: Invalid value: -1: provided port is not in the valid range",
+        ),
+        (
+            "LoadBalancer",
+            80,
+            "spec.ports[0].nodePort: Invalid value: 80: provided port is not in the valid range",
+        ),
+        ("ClusterIP", 30001, "spec.ports[0].nodePort: Forbidden: may not be used when `type` is 'ClusterIP'"),
+    ] {
+        let asked = service("a", value!({"type": kind, "ports": [{"port": 80i64, "nodePort": port}]}));
+        let (code, _, message) = call(&server, "POST", SERVICES, &asked).await.status();
+        assert_eq!((code, message.contains(expected)), (422, true), "{kind} {port}: {message}");
+    }
+    let free = service("a", value!({"type": "NodePort", "ports": [{"port": 80i64, "nodePort": 30001i64}]}));
+    call(&server, "POST", SERVICES, &free).await.success();
+}
+
 #[tokio::test]
 async fn networks_and_addresses_are_checked() {
     let server = TestServer::start().await;
