@@ -9,8 +9,7 @@ use std::time::Duration;
 use object::{Status, Value, value};
 
 use crate::options::WriteOptions;
-use crate::registry::{Call, first_service_address};
-use crate::user::User;
+use crate::registry::{Call, Own, first_service_address};
 use crate::{ApiServer, Config};
 
 mod policy;
@@ -104,20 +103,16 @@ pub async fn publish_addresses(server: &ApiServer, config: &Config) -> Result<()
 
 struct Bootstrap<'a> {
     server: &'a ApiServer,
-    user: User,
-    options: WriteOptions,
-    uid: String,
+    own: Own,
 }
 
 impl<'s> Bootstrap<'s> {
     fn new(server: &'s ApiServer) -> Bootstrap<'s> {
-        let options = WriteOptions::default();
-        Bootstrap { server, user: User::server(), options, uid: server.clock.uid() }
+        Bootstrap { server, own: Own::new(&server.clock, WriteOptions::default()) }
     }
 
     fn call<'a>(&'a self, namespace: &'a str, name: &'a str) -> Call<'a> {
-        let (user, options, uid) = (&self.user, &self.options, self.uid.as_str());
-        Call { user, namespace, name, subresource: "", options, uid, warnings: None }
+        self.own.call(namespace, name, "")
     }
 
     /// Creates an object unless it exists.

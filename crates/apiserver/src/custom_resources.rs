@@ -12,13 +12,12 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use object::{Status, Value, value};
+use schema::GroupResource;
 use tokio::task::JoinSet;
 
 use crate::cache::{CacheError, Change, Collection, Watcher};
 use crate::dial::Dial;
-use crate::options::WriteOptions;
-use crate::registry::{Call, Endpoint, Registry};
-use crate::user::User;
+use crate::registry::Registry;
 
 mod cleanup;
 mod conversion;
@@ -301,19 +300,6 @@ fn by_type(definition: &Value) -> BTreeMap<String, Value> {
 
 /// Writes a status, on the condition that the definition has not changed.
 async fn write_status(registry: &Registry, name: &str, definition: Value) -> Result<(), Status> {
-    let gone = || Status::not_found("apiextensions.k8s.io", "customresourcedefinitions", name);
-    let endpoint: Arc<Endpoint> =
-        registry.endpoint("apiextensions.k8s.io", "v1", "customresourcedefinitions").ok_or_else(gone)?;
-    let (user, uid) = (User::server(), registry.clock.uid());
-    let options = WriteOptions { field_manager: "kube-apiserver".to_owned(), ..WriteOptions::default() };
-    let call = Call {
-        user: &user,
-        namespace: "",
-        name,
-        subresource: "status",
-        options: &options,
-        uid: &uid,
-        warnings: None,
-    };
-    registry.update(&endpoint, &call, definition).await.map(drop)
+    let resource = GroupResource::new("apiextensions.k8s.io", "customresourcedefinitions");
+    registry.write_status(resource, name, definition, "kube-apiserver").await
 }

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, Method, Request, Response};
-use object::Status;
+use object::{Status, Value};
 use schema::{GroupResource, Verb};
+use tokio::time::Instant;
 
 use crate::ApiServer;
 use crate::admission::Warnings;
@@ -15,9 +16,7 @@ use crate::errors::not_served;
 use crate::negotiate::{Encoding, Format, Offers, STREAMS, View, negotiate, takes_gzip};
 use crate::options::{IncludeObject, Query, WriteOptions};
 use crate::overload::{self, Counted};
-use crate::registry::{
-    Answer, AnswerBody, At, Body as Decoded, Call, Endpoint, Expected, PatchKind, Reviewer, way,
-};
+use crate::registry::{Answer, At, Call, Endpoint, Expected, PatchKind, Reviewer, way};
 use crate::request::RequestInfo;
 use crate::respond::Writer;
 use crate::user::User;
@@ -100,18 +99,20 @@ impl ApiServer {
         let content_type = text(&parts.headers, CONTENT_TYPE).map(str::to_owned);
         let user_agent = text(&parts.headers, USER_AGENT).map(str::to_owned);
         let allowed = overload::allowed(&info)?;
+        let deadline = Instant::now() + allowed.unwrap_or(overload::REQUEST_WITHIN);
         // In a box, as the clock that it runs against would otherwise take it in twice.
         let answer = Box::pin(async {
             let body = self.overload.read(incoming).await?;
             let content = Content::Text(body.bytes.clone());
             let operation = Operation { content_type, user_agent, body: content, info };
             let warnings = Arc::<Warnings>::default();
+            endpoint.strategy.deprecation().into_iter().for_each(|warning| warnings.add(warning.to_owned()));
             let task = self.task(user, uid, operation, &warnings);
-            let mut answer = match task.run(&endpoint, query, body).await {
+            let task = Task { deadline, ..task };
+            let answer = match task.run(&endpoint, query, body).await {
                 Ok(answer) => answer,
-                Err(refusal) => refused(refusal, warnings.take())?,
+                Err(refusal) => Answer::refusal(refusal, warnings.take()),
             };
-            answer.warnings.extend(endpoint.strategy.deprecation().map(str::to_owned));
             let (size, as_kept) = (answer.body.size(), format == Format::default());
             Ok(self.overload.answer(size, as_kept, || writer.write(&endpoint, answer)).await)
         });
@@ -147,7 +148,8 @@ impl ApiServer {
         warnings: &Arc<Warnings>,
     ) -> Task {
         let (server, warnings) = (Arc::clone(self), Arc::clone(warnings));
-        Task { server, user: user.clone(), uid: uid.to_owned(), operation, warnings }
+        let deadline = Instant::now() + overload::REQUEST_WITHIN;
+        Task { server, user: user.clone(), uid: uid.to_owned(), operation, deadline, warnings }
     }
 
     /// The endpoint of a path, for any verb.
@@ -190,7 +192,7 @@ impl ApiServer {
         endpoint: &Arc<Endpoint>,
         operation: Operation,
         query: &Query,
-        warnings: &Warnings,
+        (deadline, warnings): (Instant, &Warnings),
     ) -> Result<Answer, Status> {
         let info = &Arc::clone(&operation.info);
         custom::check_media(endpoint, &operation)?;
@@ -208,6 +210,7 @@ impl ApiServer {
             subresource: &info.subresource,
             options: &options,
             uid,
+            deadline,
             warnings: Some(warnings),
         };
         let registry = &self.registry;
@@ -239,23 +242,14 @@ impl ApiServer {
     }
 }
 
-/// A refusal with warnings as an answer.
-///
-/// # Errors
-/// The refusal, if there are none.
-fn refused(refusal: Status, warnings: Vec<String>) -> Result<Answer, Status> {
-    match warnings.is_empty() {
-        true => Err(refusal),
-        false => Ok(Answer { code: refusal.code(), body: AnswerBody::Status(Box::new(refusal)), warnings }),
-    }
-}
-
 /// A request that has been read and may be performed.
 struct Task {
     server: Arc<ApiServer>,
     user: User,
     uid: String,
     operation: Operation,
+    deadline: Instant,
+    /// Those of a refusal stay here.
     warnings: Arc<Warnings>,
 }
 
@@ -273,10 +267,12 @@ impl Task {
                 &endpoint,
                 self.operation,
                 &query,
-                &self.warnings,
+                (self.deadline, &self.warnings),
             ));
             // The body's bytes stay counted until the work is done.
-            self.server.overload.work(body.bytes.len(), work).await
+            let mut answer = self.server.overload.work(body.bytes.len(), work).await?;
+            answer.warnings = self.warnings.take();
+            Ok(answer)
         };
         if reads {
             return work.await;
@@ -290,18 +286,12 @@ async fn create(at: &At<'_>, operation: Operation) -> Result<Answer, Status> {
         return Err(at.not_allowed("create"));
     }
     let way = way(at.endpoint, at.call.subresource).ok_or_else(|| at.not_allowed("create"))?;
-    let body = decode(at, operation)?;
-    let mut answer = way.create(at, body.value).await?;
-    answer.warnings.extend(body.warnings);
-    Ok(answer)
+    way.create(at, decode(at, operation)?).await
 }
 
 async fn update(at: &At<'_>, operation: Operation) -> Result<Answer, Status> {
     let way = way(at.endpoint, at.call.subresource).ok_or_else(|| at.not_allowed("update"))?;
-    let body = decode(at, operation)?;
-    let mut answer = way.replace(at, body.value).await?;
-    answer.warnings.extend(body.warnings);
-    Ok(answer)
+    way.replace(at, decode(at, operation)?).await
 }
 
 async fn patch(at: &At<'_>, operation: Operation) -> Result<Answer, Status> {
@@ -311,10 +301,12 @@ async fn patch(at: &At<'_>, operation: Operation) -> Result<Answer, Status> {
 }
 
 /// Decodes a body as the kind that the path accepts.
-fn decode(at: &At<'_>, operation: Operation) -> Result<Decoded, Status> {
+fn decode(at: &At<'_>, operation: Operation) -> Result<Value, Status> {
     let Operation { info, content_type, body, .. } = operation;
     let expected = taken(at, &info.verb)?;
-    body.object(&expected, content_type.as_deref(), at.call.options.field_validation)
+    let body = body.object(&expected, content_type.as_deref(), at.call.options.field_validation)?;
+    at.call.warn(body.warnings);
+    Ok(body.value)
 }
 
 /// The kind that the path accepts.

@@ -231,6 +231,7 @@ impl ApiServer {
             subresource: &info.subresource,
             options: &options,
             uid,
+            deadline: tokio::time::Instant::now() + crate::overload::REQUEST_WITHIN,
             warnings: None,
         };
         self.registry.connect(endpoint, &call, options::read(part, info)?).await

@@ -29,7 +29,7 @@ const HEAVY_ANSWER_BYTES: usize = 1 << 20;
 /// When a client that was refused should try again, in seconds (upstream's).
 const RETRY_AFTER_SECONDS: i32 = 1;
 /// How long a request other than a watch may take, unless it sets `timeout` (upstream's `--request-timeout`).
-const REQUEST_WITHIN: Duration = Duration::from_secs(60);
+pub(crate) const REQUEST_WITHIN: Duration = Duration::from_secs(60);
 
 /// The current usage by requests.
 pub(crate) struct Overload {

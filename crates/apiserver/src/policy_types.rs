@@ -10,12 +10,10 @@ use cel::Type;
 use object::field::Path;
 use object::{Status, Value, value};
 use rules::admission::{Compiler, Scope};
-use schema::TypeRef;
+use schema::{GroupResource, TypeRef};
 
 use crate::cache::{CacheError, Collection, Watcher};
-use crate::options::WriteOptions;
-use crate::registry::{Call, Endpoint, Registry};
-use crate::user::User;
+use crate::registry::{Endpoint, Registry};
 
 const GROUP: &str = "admissionregistration.k8s.io";
 const PLURAL: &str = "validatingadmissionpolicies";
@@ -89,21 +87,7 @@ async fn sync(registry: &Arc<Registry>, collection: &Collection, name: &str) -> 
     }
     policy.set_path(&["status", "observedGeneration"], generation);
     policy.set_path(&["status", "typeChecking"], checked);
-    let gone = || Status::not_found(GROUP, PLURAL, name);
-    let endpoint: Arc<Endpoint> = registry.endpoint(GROUP, "v1", PLURAL).ok_or_else(gone)?;
-    let (user, uid) = (User::server(), registry.clock.uid());
-    let options =
-        WriteOptions { field_manager: "kube-controller-manager".to_owned(), ..WriteOptions::default() };
-    let call = Call {
-        user: &user,
-        namespace: "",
-        name,
-        subresource: "status",
-        options: &options,
-        uid: &uid,
-        warnings: None,
-    };
-    registry.update(&endpoint, &call, policy).await.map(drop)
+    registry.write_status(GroupResource::new(GROUP, PLURAL), name, policy, "kube-controller-manager").await
 }
 
 /// A kind that a policy is for.

@@ -10,6 +10,7 @@ use std::time::Duration;
 use clock::Clock;
 use ipnet::IpNet;
 use object::{Status, Value, Versioned};
+use tokio::time::Instant;
 
 use crate::admission::{self, Warnings};
 use crate::cache::{Collection, Hub};
@@ -25,6 +26,7 @@ mod guards;
 mod hooks;
 mod managers;
 mod metadata;
+mod own;
 mod pipeline;
 mod read;
 mod watch;
@@ -39,6 +41,7 @@ pub use guards::Guards;
 pub(crate) use hooks::Hook;
 pub use hooks::first_service_address;
 use hooks::{Hooks, Requesters, Services};
+pub(crate) use own::Own;
 pub use pipeline::{Passage, Stage, StageObserver};
 pub use read::Listing;
 pub use watch::{WatchItem, WatchReply};
@@ -61,7 +64,9 @@ pub struct Call<'a> {
     pub options: &'a WriteOptions,
     /// Identifies the request.
     pub uid: &'a str,
-    /// Takes the warnings that belong to a refusal, if somebody wants them; those of a success are in the answer.
+    /// When the request is over, for admission and whatever else may take long.
+    pub deadline: Instant,
+    /// Takes the warnings, if somebody wants them: they belong to a refusal as well as to a success.
     pub warnings: Option<&'a Warnings>,
 }
 
@@ -72,7 +77,7 @@ pub struct Answer {
     pub code: u16,
     /// The content of the response.
     pub body: AnswerBody,
-    /// Warnings for the client's user.
+    /// Warnings for the client's user, once the request is over.
     pub warnings: Vec<String>,
 }
 
@@ -104,9 +109,23 @@ impl AnswerBody {
     }
 }
 
+impl Call<'_> {
+    /// Adds warnings for the client's user.
+    pub(crate) fn warn(&self, warnings: impl IntoIterator<Item = String>) {
+        if let Some(kept) = self.warnings {
+            warnings.into_iter().for_each(|warning| kept.add(warning));
+        }
+    }
+}
+
 impl Answer {
     fn ok(body: AnswerBody) -> Answer {
         Answer { code: 200, body, warnings: Vec::new() }
+    }
+
+    /// A refusal with its warnings.
+    pub(crate) fn refusal(status: Status, warnings: Vec<String>) -> Answer {
+        Answer { code: status.code(), body: AnswerBody::Status(Box::new(status)), warnings }
     }
 
     fn created(body: AnswerBody) -> Answer {

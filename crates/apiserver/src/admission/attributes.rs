@@ -2,6 +2,7 @@
 
 use object::Value;
 use schema::GroupResource;
+use tokio::time::Instant;
 
 use super::{AllRounds, GroupVersionKind, GroupVersionResource, Reader, Shapes, Takings, Warnings, Writer};
 use crate::options::{DeleteOptions, WriteOptions};
@@ -76,6 +77,8 @@ pub struct Attributes<'a> {
     pub user: &'a User,
     /// Identifies this request.
     pub uid: &'a str,
+    /// When the request is over: all phases of admission together end before that.
+    pub deadline: Instant,
     /// Whether this is a dry run.
     pub dry_run: bool,
     /// The options.

@@ -1,7 +1,7 @@
 //! Expressions about a request, evaluated: conditions of webhooks, and all parts of admission policies
 //! (`k8s.io/apiserver/pkg/admission/plugin/cel`).
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
@@ -29,20 +29,29 @@ static NAMESPACE: LazyLock<Arc<Shape>> = LazyLock::new(admission::namespace);
 pub(super) type Compiled = Result<Expression, String>;
 
 /// The expressions that `variables` stands for.
+///
+/// Two can have one name: an expression means the last one before it, with whose type it was compiled. Upstream's variables
+/// between the two mean the later one, whatever its type, or themselves without end.
 #[derive(Default)]
 pub(super) struct Named {
     list: Vec<(Box<str>, Compiled)>,
-    /// By name; of two with the same the first one.
-    places: HashMap<Box<str>, usize>,
+    /// By name, ascending.
+    places: HashMap<Box<str>, Vec<usize>>,
 }
 
 impl Named {
     pub(super) fn new(list: Vec<(Box<str>, Compiled)>) -> Named {
-        let mut places = HashMap::with_capacity(list.len());
+        let mut places = HashMap::<Box<str>, Vec<usize>>::with_capacity(list.len());
         for (place, (name, _)) in list.iter().enumerate() {
-            places.entry(name.clone()).or_insert(place);
+            places.entry(name.clone()).or_default().push(place);
         }
         Named { list, places }
+    }
+
+    /// The last one of this name before a place.
+    fn before(&self, place: usize, name: &str) -> Option<usize> {
+        let places = self.places.get(name)?;
+        places.iter().rev().find(|known| **known < place).copied()
     }
 }
 
@@ -136,7 +145,8 @@ impl<'v> Evaluator<'v> {
             computed: RefCell::new(std::mem::take(&mut self.computed)),
             decisions: self.decisions,
             left,
-            cost: std::cell::Cell::new(0),
+            cost: Cell::new(0),
+            place: Cell::new(self.variables.list.len()),
         };
         let outcome = expression.program.evaluate(&known, CALL_MAX);
         let of_variables = known.cost.get();
@@ -161,7 +171,9 @@ struct Known<'v> {
     /// What variables may cost.
     left: u64,
     /// What variables have cost, which is not the expression's.
-    cost: std::cell::Cell<u64>,
+    cost: Cell<u64>,
+    /// Where what is evaluated stands among the variables.
+    place: Cell<usize>,
 }
 
 impl<'v> Activation<'v> for Known<'v> {
@@ -182,7 +194,7 @@ impl<'v> Activation<'v> for Known<'v> {
         if variable != admission::VARIABLES {
             return None;
         }
-        let at = *self.variables.places.get(field)?;
+        let at = self.variables.before(self.place.get(), field)?;
         let (name, expression) = self.variables.list.get(at)?;
         if let Some(Some(value)) = self.computed.borrow().get(at) {
             return Some(value.clone());
@@ -194,7 +206,9 @@ impl<'v> Activation<'v> for Known<'v> {
         let value = match expression {
             Err(why) => Err(failed(format!("composited variable {name:?} fails to compile: {why}"))),
             Ok(expression) => {
+                let place = self.place.replace(at);
                 let outcome = expression.program.evaluate(self, CALL_MAX);
+                self.place.set(place);
                 if !matches!(outcome.result, Err(EvaluationError::Pending)) {
                     self.cost.set(self.cost.get().saturating_add(outcome.cost));
                 }

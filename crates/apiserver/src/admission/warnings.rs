@@ -1,17 +1,21 @@
-//! Warnings of plugins to the client.
+//! Warnings to the client.
+
+use std::collections::HashSet;
+use std::sync::Arc;
 
 use parking_lot::Mutex;
 
 /// How many bytes of warnings are kept: far more than an answer shows.
 const BYTES_MAX: usize = 256 << 10;
 
-/// Warnings that the client shows to its user, collected during admission.
+/// Warnings that the client shows to its user, collected during a request. None comes twice.
 #[derive(Debug, Default)]
 pub struct Warnings(Mutex<Kept>);
 
 #[derive(Debug, Default)]
 struct Kept {
-    texts: Vec<String>,
+    texts: Vec<Arc<str>>,
+    known: HashSet<Arc<str>>,
     bytes: usize,
 }
 
@@ -19,15 +23,19 @@ impl Warnings {
     /// Adds one, unless there are too many.
     pub fn add(&self, warning: String) {
         let mut kept = self.0.lock();
-        if kept.bytes < BYTES_MAX {
-            kept.bytes = kept.bytes.saturating_add(warning.len());
-            kept.texts.push(warning);
+        if warning.is_empty() || kept.bytes >= BYTES_MAX || kept.known.contains(warning.as_str()) {
+            return;
         }
+        kept.bytes = kept.bytes.saturating_add(warning.len());
+        let warning = Arc::<str>::from(warning);
+        kept.known.insert(Arc::clone(&warning));
+        kept.texts.push(warning);
     }
 
     /// Takes all of them.
     pub(crate) fn take(&self) -> Vec<String> {
-        std::mem::take(&mut *self.0.lock()).texts
+        let kept = std::mem::take(&mut *self.0.lock());
+        kept.texts.iter().map(|text| String::from(&**text)).collect()
     }
 }
 
@@ -38,9 +46,16 @@ mod tests {
     #[test]
     fn warnings_beyond_what_is_shown_are_dropped() {
         let warnings = Warnings::default();
-        (0..10_000).for_each(|_| warnings.add("w".repeat(1 << 10)));
+        (0..10_000).for_each(|at| warnings.add(format!("{at:05}{}", "w".repeat((1 << 10) - 5))));
         assert_eq!(warnings.take().len(), 256);
         warnings.add("again".to_owned());
         assert_eq!(warnings.take(), ["again"]);
+    }
+
+    #[test]
+    fn no_warning_comes_twice() {
+        let warnings = Warnings::default();
+        ["b", "a", "", "b"].into_iter().for_each(|text| warnings.add(text.to_owned()));
+        assert_eq!(warnings.take(), ["b", "a"]);
     }
 }

@@ -3,17 +3,15 @@
 //! Their configurations are objects of the API, read from the cache at each request: a request without a configuration
 //! costs one look at an empty map. Mutating webhooks are asked one after another, in the order of their configurations'
 //! names, and validating ones all at once. Nothing is locked while a webhook is awaited, each call has its own time, and
-//! all calls of a request together have [`TOTAL_MAX`]; what a webhook answers has a maximum size. So a webhook that
+//! all calls of a request together have its time; what a webhook answers has a maximum size. So a webhook that
 //! hangs, lies or talks without end costs only the requests that it is asked about.
 //!
 //! Differences from upstream: annotations for the audit log are dropped because there is none, redirects are not followed, and no client certificate is presented to webhooks.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use clock::Clock;
 use schema::GroupResource;
-use tokio::time::Instant;
 
 use super::{Attributes, Gate, is_exempt};
 use crate::authz;
@@ -37,9 +35,6 @@ pub(crate) use client::{Client, Post};
 pub(crate) use metrics::WebhookMetrics;
 pub use mutating::MutatingWebhooks;
 pub use validating::ValidatingWebhooks;
-
-/// How long all webhooks of one kind together may take for a request: upstream's limit for a whole request.
-const TOTAL_MAX: Duration = Duration::from_secs(60);
 
 /// The resources that are only questions (KEP-5793).
 const QUESTIONS: [GroupResource<'static>; 6] = [
@@ -83,9 +78,4 @@ impl Webhooks {
     fn concerns(&self, what: &Attributes<'_>) -> bool {
         !is_exempt(what) && !QUESTIONS.contains(&what.group_resource()) && self.gate.is_open()
     }
-}
-
-/// When all webhooks of a kind must have answered.
-fn deadline() -> Instant {
-    Instant::now() + TOTAL_MAX
 }

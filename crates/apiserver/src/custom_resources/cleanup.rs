@@ -10,8 +10,7 @@ use object::{Status, Value, value};
 use super::{DEFINITIONS, is_true, write_status};
 use crate::cache::{Collection, Watcher};
 use crate::options::{DeleteOptions, WriteOptions};
-use crate::registry::{Call, Endpoint, Registry};
-use crate::user::User;
+use crate::registry::{Endpoint, Own, Registry};
 
 /// How long objects are waited for before the condition says that they remain, and they are deleted again.
 const REMAINING: Duration = Duration::from_secs(60);
@@ -129,10 +128,8 @@ async fn delete_all(registry: &Registry, definition: &Value) -> Result<(), (&'st
 }
 
 async fn delete(registry: &Registry, endpoint: &Endpoint, namespace: &str, name: &str) -> Result<(), Status> {
-    let (user, uid, options) = (User::server(), registry.clock.uid(), WriteOptions::default());
-    let call =
-        Call { user: &user, namespace, name, subresource: "", options: &options, uid: &uid, warnings: None };
-    registry.delete(endpoint, &call, &DeleteOptions::default()).await.map(drop)
+    let own = Own::new(&registry.clock, WriteOptions::default());
+    registry.delete(endpoint, &own.call(namespace, name, ""), &DeleteOptions::default()).await.map(drop)
 }
 
 /// Waits until a collection has no objects, or is not followed any more.

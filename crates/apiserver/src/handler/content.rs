@@ -6,10 +6,10 @@ use bytes::Bytes;
 use object::decode::{Decoded, decode_json, decode_value, decode_yaml};
 use object::{Status, Value};
 
-use super::Decoded as Body;
 use crate::body::REQUEST_BYTES_MAX;
 use crate::negotiate::Encoding;
 use crate::options::{DeleteOptions, FieldValidation, Query};
+use crate::registry::Body;
 use crate::registry::{Expected, Patch, PatchKind};
 
 /// The body of a request.

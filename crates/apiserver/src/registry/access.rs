@@ -5,15 +5,16 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use object::{Status, Value, Versioned};
 use schema::{GroupResource, TypeRef};
+use tokio::time::Instant;
 
-use super::{Answer, AnswerBody, Call, Endpoint, Expected, Registry, api_version};
+use super::{Answer, AnswerBody, Endpoint, Expected, Own, Registry, api_version};
 use crate::admission::{
     AllRounds, GroupVersionKind, GroupVersionResource, Objects, Reader, Served, Shape, Shapes, Takings,
     Warnings, Writer,
 };
 use crate::errors::from_cache;
 use crate::options::{DeleteOptions, FieldValidation, WriteOptions};
-use crate::user::User;
+use crate::overload::REQUEST_WITHIN;
 
 /// The user name of the server's own writes.
 const FIELD_MANAGER: &str = "kube-apiserver";
@@ -22,6 +23,7 @@ const FIELD_MANAGER: &str = "kube-apiserver";
 pub(crate) struct Server<'a> {
     registry: &'a Registry,
     dry_run: bool,
+    deadline: Instant,
     warnings: Warnings,
     takings: Takings,
     rounds: AllRounds,
@@ -31,7 +33,13 @@ impl<'a> Server<'a> {
     /// The cluster during a request.
     pub(crate) fn new(registry: &'a Registry, dry_run: bool) -> Server<'a> {
         let (warnings, takings, rounds) = Default::default();
-        Server { registry, dry_run, warnings, takings, rounds }
+        let deadline = Instant::now() + REQUEST_WITHIN;
+        Server { registry, dry_run, deadline, warnings, takings, rounds }
+    }
+
+    /// The same until this time.
+    pub(crate) fn until(self, deadline: Instant) -> Server<'a> {
+        Server { deadline, ..self }
     }
 
     /// Warnings of plugins to the client.
@@ -79,27 +87,20 @@ impl<'a> Server<'a> {
         object: Value,
     ) -> Result<Value, Status> {
         let endpoint = self.writable(resource, &object)?;
-        let (user, options, uid) = (User::server(), self.options(), self.registry.clock.uid());
         let namespace = object.str_at("metadata.namespace").to_owned();
         let name = object.str_at("metadata.name").to_owned();
-        let call = Call {
-            user: &user,
-            namespace: &namespace,
-            name: &name,
-            subresource,
-            options: &options,
-            uid: &uid,
-            warnings: None,
-        };
-        value_of(self.registry.update(&endpoint, &call, object).await?)
+        let own = self.own();
+        value_of(self.registry.update(&endpoint, &own.call(&namespace, &name, subresource), object).await?)
     }
 
-    fn options(&self) -> WriteOptions {
-        WriteOptions {
+    /// A write of the server itself as a part of the request.
+    fn own(&self) -> Own {
+        let options = WriteOptions {
             dry_run: self.dry_run,
             field_manager: FIELD_MANAGER.to_owned(),
             ..WriteOptions::default()
-        }
+        };
+        Own::new(&self.registry.clock, options).until(self.deadline)
     }
 }
 
@@ -130,18 +131,8 @@ impl Reader for Server<'_> {
 impl Writer for Server<'_> {
     async fn create(&self, resource: GroupResource<'_>, object: Value) -> Result<Value, Status> {
         let endpoint = self.writable(resource, &object)?;
-        let (user, options, uid) = (User::server(), self.options(), self.registry.clock.uid());
-        let namespace = object.str_at("metadata.namespace").to_owned();
-        let call = Call {
-            user: &user,
-            namespace: &namespace,
-            name: "",
-            subresource: "",
-            options: &options,
-            uid: &uid,
-            warnings: None,
-        };
-        value_of(self.registry.create(&endpoint, &call, object).await?)
+        let (own, namespace) = (self.own(), object.str_at("metadata.namespace").to_owned());
+        value_of(self.registry.create(&endpoint, &own.call(&namespace, "", ""), object).await?)
     }
 
     async fn update(&self, resource: GroupResource<'_>, object: Value) -> Result<Value, Status> {
@@ -155,16 +146,8 @@ impl Writer for Server<'_> {
     async fn delete(&self, resource: GroupResource<'_>, namespace: &str, name: &str) -> Result<(), Status> {
         let endpoint = self.endpoint(resource, None);
         let endpoint = endpoint.ok_or_else(|| Status::not_found(resource.group, resource.plural, name))?;
-        let (user, options, uid) = (User::server(), self.options(), self.registry.clock.uid());
-        let call = Call {
-            user: &user,
-            namespace,
-            name,
-            subresource: "",
-            options: &options,
-            uid: &uid,
-            warnings: None,
-        };
+        let own = self.own();
+        let call = own.call(namespace, name, "");
         self.registry.delete(&endpoint, &call, &DeleteOptions::default()).await.map(drop)
     }
 }

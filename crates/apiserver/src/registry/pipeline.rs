@@ -32,11 +32,10 @@ impl Registry {
     /// # Errors
     /// The refusal of a stage; what hooks had taken is given back.
     pub(super) async fn run(&self, write: WriteRequest<'_>) -> Result<Option<Answer>, Status> {
-        let (server, warnings) = (Server::new(self, write.dry_run()), write.call.warnings);
+        let call = write.call;
+        let server = Server::new(self, write.dry_run()).until(call.deadline);
         let done = self.take_through(write, &server).await;
-        if let (Err(_), Some(warnings)) = (&done, warnings) {
-            server.warnings().take().into_iter().for_each(|warning| warnings.add(warning));
-        }
+        call.warn(server.warnings().take());
         done
     }
 
@@ -63,12 +62,7 @@ impl Registry {
         begun.end(is_stored, server).await;
         server.takings().end(is_stored, server, server).await;
         match stored? {
-            Some((stored, warnings)) => {
-                let mut answer = self.answer(&write, stored).await?;
-                answer.warnings.extend(warnings);
-                answer.warnings.extend(server.warnings().take());
-                Ok(Some(answer))
-            }
+            Some(stored) => self.answer(&write, stored).await.map(Some),
             None => Ok(None),
         }
     }
@@ -92,16 +86,16 @@ impl Registry {
         &self,
         write: &mut WriteRequest<'_>,
         server: &Server<'_>,
-    ) -> Result<Option<(Stored, Vec<String>)>, Status> {
+    ) -> Result<Option<Stored>, Status> {
         self.pass(Stage::Guards, write);
         self.guards.check_state(write, server).await?;
         self.pass(Stage::Validation, write);
-        let warnings = validate::validate(write)?;
+        validate::validate(write, server.warnings())?;
         self.pass(Stage::ValidatingAdmission, write);
         let (object, old) = write.seen();
         self.admission.validate(&write.attributes(server), object, old).await?;
         self.pass(Stage::Store, write);
-        Ok(self.persist(write).await?.map(|stored| (stored, warnings)))
+        self.persist(write).await
     }
 
     /// The response to a completed write.

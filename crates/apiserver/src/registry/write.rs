@@ -238,6 +238,7 @@ pub(super) fn attributes<'a>(
         name,
         user: call.user,
         uid: call.uid,
+        deadline: call.deadline,
         dry_run: call.options.dry_run,
         options,
         reader: server,

@@ -371,3 +371,23 @@ async fn parameters_need_the_right_to_read_them() {
     as_jane("validatingadmissionpolicybindings", bound).await.success();
     as_jane("validatingadmissionpolicies", policy("others")).await.success();
 }
+
+/// Two variables may have one name: what stands behind both means the later one, what stands between them the one before.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_variable_can_be_defined_again() {
+    let server = TestServer::start().await;
+    let spec = value!({
+        "matchConstraints": (constraints("", "configmaps")),
+        "variables": [
+            {"name": "x", "expression": "1"},
+            {"name": "y", "expression": "variables.x + 1"},
+            {"name": "x", "expression": "'the name is ' + object.metadata.name"},
+            {"name": "x", "expression": "variables.x + '.'"}
+        ],
+        "validations": [{"expression": "variables.y == 2 && variables.x == 'the name is one.'"}]
+    });
+    validating(&server, "again", spec).await;
+    bind(&server, "again", value!({})).await;
+    call(&server, "POST", MAPS, &config_map("one", &[])).await.success();
+    assert_eq!(call(&server, "POST", MAPS, &config_map("two", &[])).await.code, 422);
+}

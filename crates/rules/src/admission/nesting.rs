@@ -19,10 +19,9 @@ const VARIABLE: usize = 4;
 pub(super) struct Nesting(Arc<HashMap<Box<str>, usize>>);
 
 impl Nesting {
-    /// Adds a variable. Where two have a name, the deeper one counts.
+    /// Adds a variable. Where two have a name, the last one counts.
     pub(super) fn add(&mut self, name: &str, depth: usize) {
-        let known = Arc::make_mut(&mut self.0).entry(name.into()).or_default();
-        *known = depth.max(*known);
+        Arc::make_mut(&mut self.0).insert(name.into(), depth);
     }
 
     /// The depth of an expression with its variables.

@@ -18,6 +18,9 @@ use crate::authz;
 
 /// How many failures are told.
 const FAILURES_MAX: usize = 100;
+/// How many sets of parameters there may be for a request, over all bindings: they are looked up before the first one is
+/// used, and all of them at once are in memory.
+const INVOCATIONS_MAX: usize = 10_000;
 
 /// The plugin.
 pub struct MutatingPolicies {
@@ -62,7 +65,7 @@ impl Plugin for MutatingPolicies {
             return Ok(());
         }
         let Some(bound) = self.installed.bound(what.reader) else { return Ok(()) };
-        in_time(self.admit_all(&bound, what, object, old)).await
+        in_time(what.deadline, self.admit_all(&bound, what, object, old)).await
     }
 
     fn wants_reinvocation(&self) -> bool {
@@ -87,14 +90,14 @@ impl MutatingPolicies {
         if rounds.is_second() {
             rounds.resume(object);
         }
-        let mut failures = Vec::new();
-        let mut invocations = Vec::new();
+        let decisions = Decisions::new(&self.authorizer, what);
+        let mut relevant = Relevant::default();
         for bound in bound {
-            invocations_of(bound, &asked, object, old, &mut invocations, &mut failures).await;
+            relevant.add(bound, &asked, object, old, &decisions).await;
         }
+        let Relevant { invocations, mut failures } = relevant;
         if !invocations.is_empty() {
             let namespace = request::namespace(what).await?;
-            let decisions = Decisions::new(&self.authorizer, what);
             let mut view = View::new(&asked, object, old);
             for invocation in &invocations {
                 if rounds.is_second() && !rounds.is_outdated(&invocation.id) {
@@ -125,41 +128,61 @@ impl MutatingPolicies {
     }
 }
 
-/// The invocations of a policy for a request. Failures that its failure policy ignores are dropped.
-async fn invocations_of<'p>(
-    bound: &'p Bound,
-    asked: &'p Asked<'_>,
-    object: &Value,
-    old: &Value,
-    invocations: &mut Vec<Invocation<'p>>,
-    failures: &mut Vec<Failure>,
-) {
-    let policy = &*bound.policy;
-    let failed = |binding: Option<&Binding>, why: String| {
-        let binding = binding.map(|binding| binding.name.clone());
-        (!policy.ignores_failures).then(|| Failure { policy: policy.name.clone(), binding, why })
-    };
-    let shape = match asked.shape_of(&policy.criteria, object, old).await {
-        Ok(Some(shape)) => shape,
-        Ok(None) => return,
-        Err(status) => return failures.extend(failed(None, status.message)),
-    };
-    for binding in &bound.bindings {
-        let matches = match &binding.criteria {
-            None => Ok(true),
-            Some(criteria) => asked.shape_of(criteria, object, old).await.map(|shape| shape.is_some()),
+/// What is evaluated for a request, in its order.
+#[derive(Default)]
+struct Relevant<'p> {
+    invocations: Vec<Invocation<'p>>,
+    failures: Vec<Failure>,
+}
+
+impl<'p> Relevant<'p> {
+    /// Adds the invocations of a policy.
+    async fn add(
+        &mut self,
+        bound: &'p Bound,
+        asked: &'p Asked<'_>,
+        object: &Value,
+        old: &Value,
+        decisions: &Decisions<'_>,
+    ) {
+        let policy = &*bound.policy;
+        let shape = match asked.shape_of(&policy.criteria, object, old).await {
+            Ok(Some(shape)) => shape,
+            Ok(None) => return,
+            Err(status) => return self.fail(policy, None, status.message),
         };
-        let params = match matches {
-            Ok(false) => continue,
-            Err(status) => Err(status.message),
-            Ok(true) => params::collect(policy, binding, asked.what).await,
-        };
-        match params {
-            Err(why) => failures.extend(failed(Some(binding), why)),
-            Ok(params) => invocations.extend(params.into_iter().map(|param| {
-                let id = format!("{}/{}/{}", policy.name, binding.name, param.place()).into();
-                Invocation { policy, binding, shape, param, id }
-            })),
+        for binding in &bound.bindings {
+            let matches = match &binding.criteria {
+                None => Ok(true),
+                Some(criteria) => asked.shape_of(criteria, object, old).await.map(|shape| shape.is_some()),
+            };
+            let params = match matches {
+                Ok(false) => continue,
+                Err(status) => Err(status.message),
+                Ok(true) => params::collect(policy, binding, asked.what, decisions).await,
+            };
+            match params {
+                Err(why) => self.fail(policy, Some(binding), why),
+                Ok(params) if self.invocations.len() + params.len() > INVOCATIONS_MAX => {
+                    let why = format!(
+                        "the bindings for the request have more than {INVOCATIONS_MAX} sets of parameters together"
+                    );
+                    self.fail(policy, Some(binding), why);
+                }
+                Ok(params) => self.invocations.extend(params.into_iter().map(|param| {
+                    let id = format!("{}/{}/{}", policy.name, binding.name, param.place()).into();
+                    Invocation { policy, binding, shape, param, id }
+                })),
+            }
+            decisions.pace(0).await;
+        }
+    }
+
+    /// A failure counts unless the policy ignores it.
+    fn fail(&mut self, policy: &Policy, binding: Option<&Binding>, why: String) {
+        if !policy.ignores_failures && self.failures.len() < FAILURES_MAX {
+            let binding = binding.map(|binding| binding.name.clone());
+            self.failures.push(Failure { policy: policy.name.clone(), binding, why });
         }
     }
 }

@@ -6,12 +6,16 @@ use object::{Status, Value, Versioned};
 use schema::GroupResource;
 use semantics::LabelSelector;
 
+use super::super::decisions::{COPY, Decisions};
 use super::super::{Attributes, GroupVersionKind, Served};
 use super::definition::{Binding, Policy};
 
 /// How many objects a selector of parameters may give: each is an evaluation of its own. More are refused: who makes
 /// objects must not keep others from being used.
 const PARAMS_MAX: usize = 1000;
+
+/// At how many objects a selector looks before other tasks may get their turn.
+const LOOKS: usize = 500;
 
 /// One set of parameters.
 pub(super) struct Param(Option<(Versioned, Arc<Served>)>);
@@ -45,6 +49,7 @@ pub(super) async fn collect(
     policy: &Policy,
     binding: &Binding,
     what: &Attributes<'_>,
+    decisions: &Decisions<'_>,
 ) -> Result<Vec<Param>, String> {
     let reference = &binding.param_ref;
     let Some((api_version, kind)) = policy.param_kind.as_ref().filter(|_| !reference.is_null()) else {
@@ -57,7 +62,8 @@ pub(super) async fn collect(
         format!("failed to find resource referenced by paramKind: '{names}'")
     })?;
     let namespace = namespace_of(reference.str_at("namespace"), served.is_namespaced, what)?;
-    let found = find(reference, &served, namespace, what).await.map_err(|status| status.message)?;
+    let found = find(reference, &served, namespace, what, decisions).await;
+    let found = found.map_err(|status| status.message)?;
     if found.is_empty() && reference.str_at("parameterNotFoundAction") == "Deny" {
         return Err("no params found for policy binding with `Deny` parameterNotFoundAction".to_owned());
     }
@@ -87,6 +93,7 @@ async fn find(
     served: &Served,
     namespace: &str,
     what: &Attributes<'_>,
+    decisions: &Decisions<'_>,
 ) -> Result<Vec<Versioned>, Status> {
     let resource = served.shape.resource();
     let resource = GroupResource::new(resource.group, resource.plural);
@@ -98,12 +105,15 @@ async fn find(
             "" => what.reader.all(resource).values().cloned().collect(),
             namespace => what.reader.in_namespace(resource, namespace),
         };
-        let selected = all.into_iter().filter(|object| selector.matches(object.labels()));
-        let selected: Vec<Versioned> = selected.take(PARAMS_MAX + 1).collect();
-        if selected.len() > PARAMS_MAX {
-            return Err(Status::bad_request(format!(
-                "the selector of paramRef matches more than {PARAMS_MAX} objects"
-            )));
+        let mut selected = Vec::new();
+        for some in all.chunks(LOOKS) {
+            selected.extend(some.iter().filter(|object| selector.matches(object.labels())).cloned());
+            if selected.len() > PARAMS_MAX {
+                return Err(Status::bad_request(format!(
+                    "the selector of paramRef matches more than {PARAMS_MAX} objects"
+                )));
+            }
+            decisions.pace(COPY).await;
         }
         return Ok(selected);
     }

@@ -67,7 +67,7 @@ impl Plugin for ValidatingPolicies {
         let asked = Asked::new(what);
         let decisions = Decisions::new(&self.authorizer, what);
         let dispatch = Dispatch { what, asked: &asked, object, old, decisions: &decisions };
-        in_time(dispatch.policies(&bound)).await
+        in_time(what.deadline, dispatch.policies(&bound)).await
     }
 }
 
@@ -125,7 +125,7 @@ impl Dispatch<'_> {
             let params = match matches {
                 Ok(false) => continue,
                 Err(status) => Err(status.message),
-                Ok(true) => params::collect(policy, binding, self.what).await,
+                Ok(true) => params::collect(policy, binding, self.what, self.decisions).await,
             };
             let params = match params {
                 Ok(params) => params,
@@ -134,8 +134,6 @@ impl Dispatch<'_> {
                     continue;
                 }
             };
-            // They were looked for among all objects of a namespace.
-            self.decisions.pace(COPY).await;
             let program = policy.program().await?;
             if seen.is_none() {
                 self.decisions.pace(COPY).await;

@@ -85,7 +85,7 @@ impl Plugin for ValidatingWebhooks {
             self.webhooks.metrics.keep("validating", |name| hooks.iter().any(|hook| hook.name == name));
         });
         let Some(hooks) = hooks else { return Ok(()) };
-        let (asked, deadline) = (Asked::new(what), super::deadline());
+        let (asked, deadline) = (Asked::new(what), what.deadline);
         let decisions = Decisions::new(&self.webhooks.authorizer, what);
         let (relevant, views) = matching(&asked, &hooks, object, old, &decisions, deadline).await?;
         let questions: Vec<Question<'_>> = relevant

@@ -4,12 +4,13 @@ use object::Status;
 
 use super::super::metadata;
 use super::super::write::{Effect, Part, WriteRequest};
+use crate::admission::Warnings;
 
-/// Validates the final state and returns warnings.
+/// Validates the final state, and warns of what is valid all the same.
 ///
 /// # Errors
 /// 422 with everything that is wrong.
-pub(super) fn validate(write: &WriteRequest<'_>) -> Result<Vec<String>, Status> {
+pub(super) fn validate(write: &WriteRequest<'_>, warnings: &Warnings) -> Result<(), Status> {
     let (endpoint, object, old) = (write.endpoint, &write.object, write.old);
     let strategy = &endpoint.strategy;
     let errors = match (write.effect, write.part) {
@@ -28,16 +29,15 @@ pub(super) fn validate(write: &WriteRequest<'_>) -> Result<Vec<String>, Status> 
             errors
         }
         // A deletion changes nothing that has rules.
-        (Effect::Remove(..), _) => return Ok(Vec::new()),
+        (Effect::Remove(..), _) => return Ok(()),
         (Effect::Act(action), _) => {
-            action.check(write)?;
-            return Ok(Vec::new());
+            return action.check(write);
         }
     };
     if !errors.is_empty() {
         return Err(Status::invalid(&endpoint.def.group, &endpoint.def.kind, write.name, &errors));
     }
-    let mut warnings: Vec<String> = errors.tolerated().iter().map(ToString::to_string).collect();
-    warnings.extend(strategy.warnings(object, write.old()));
-    Ok(warnings)
+    let tolerated = errors.tolerated().iter().map(ToString::to_string);
+    tolerated.chain(strategy.warnings(object, write.old())).for_each(|warning| warnings.add(warning));
+    Ok(())
 }

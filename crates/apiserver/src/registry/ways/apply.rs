@@ -94,7 +94,6 @@ struct Applying<'a> {
     at: &'a At<'a>,
     configuration: &'a Configuration,
     expected: &'a Expected<'a>,
-    warnings: Vec<String>,
 }
 
 #[async_trait]
@@ -141,7 +140,7 @@ impl Applying<'_> {
             // It applies to the current version, whichever that is.
             body.value.entry("metadata").remove("resourceVersion");
         }
-        self.warnings = self.configuration.warnings()?;
+        call.warn(self.configuration.warnings()?);
         Ok(body.value)
     }
 
@@ -192,10 +191,10 @@ impl At<'_> {
         configuration: &Configuration,
         expected: &Expected<'_>,
     ) -> Result<Answer, Status> {
-        let mut applying = Applying { at: self, configuration, expected, warnings: Vec::new() };
+        let mut applying = Applying { at: self, configuration, expected };
         let (endpoint, call) = (self.endpoint, self.call);
         for _ in 0..TRIES {
-            let mut answer = match way.change(self, &mut applying).await {
+            let answer = match way.change(self, &mut applying).await {
                 Err(status) if call.subresource.is_empty() && status == endpoint.not_found(call.name) => {
                     match applying.insert(self.registry).await? {
                         Some(answer) => answer,
@@ -204,7 +203,6 @@ impl At<'_> {
                 }
                 result => result?,
             };
-            answer.warnings.append(&mut applying.warnings);
             return Ok(answer);
         }
         Err(endpoint.conflict(call.name, object::MODIFIED))

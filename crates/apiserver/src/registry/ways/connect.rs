@@ -19,7 +19,7 @@ impl Registry {
         call: &Call<'_>,
         mut options: Value,
     ) -> Result<Value, Status> {
-        let server = Server::new(self, false);
+        let server = Server::new(self, false).until(call.deadline);
         let what = attributes(endpoint, call, call.name, Operation::Connect, Options::Connect, &server);
         self.admission.admit(&what, &mut options, &NULL).await?;
         self.admission.validate(&what, &options, &NULL).await?;

@@ -153,14 +153,11 @@ impl At<'_> {
             Patch::Change(change) => change,
             Patch::Apply(configuration) => return self.apply(way, configuration, expected).await,
         };
-        let mut warnings = Vec::new();
         let mut make = |old: &Value| {
-            let (object, found) = change.apply(old, expected)?;
-            warnings = found;
+            let (object, warnings) = change.apply(old, expected)?;
+            self.call.warn(warnings);
             Ok(object)
         };
-        let mut answer = way.change(self, &mut make).await?;
-        answer.warnings.extend(warnings);
-        Ok(answer)
+        way.change(self, &mut make).await
     }
 }

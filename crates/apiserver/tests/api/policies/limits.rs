@@ -81,12 +81,8 @@ async fn chains_of_variables_fit_on_a_stack() {
     assert!(message.contains("variables are nested too deeply"), "{message}");
 }
 
-/// However much a policy computes, other requests on the same thread get their turn.
-#[tokio::test]
-async fn others_get_their_turn_between_expressions() {
-    let server = TestServer::start().await;
-    let dear = "lists.range(50000).all(x, x >= 0)";
-    in_force(&server, "dear", Vec::new(), (0..30).map(|_| validation(dear)).collect()).await;
+/// How often another task has its turn during a request.
+async fn counted(request: impl Future<Output = Reply>, check: impl FnOnce(Reply)) -> u64 {
     let (turns, is_over) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
     let (counted, ends) = (Arc::clone(&turns), Arc::clone(&is_over));
     let other = tokio::spawn(async move {
@@ -95,10 +91,22 @@ async fn others_get_their_turn_between_expressions() {
             tokio::task::yield_now().await;
         }
     });
-    call(&server, "POST", MAPS, &config_map("one", &[])).await.success();
+    check(request.await);
     is_over.store(true, Ordering::Relaxed);
     other.await.unwrap();
-    assert!(turns.load(Ordering::Relaxed) >= 30, "{turns:?}");
+    turns.load(Ordering::Relaxed)
+}
+
+/// However much a policy computes, other requests on the same thread get their turn.
+#[tokio::test]
+async fn others_get_their_turn_between_expressions() {
+    let server = TestServer::start().await;
+    let dear = "lists.range(50000).all(x, x >= 0)";
+    in_force(&server, "dear", Vec::new(), (0..30).map(|_| validation(dear)).collect()).await;
+    let turns = counted(call(&server, "POST", MAPS, &config_map("one", &[])), |reply| {
+        reply.success();
+    });
+    assert!(turns.await >= 30);
 }
 
 /// Parameters that are beyond the limit are not left out in silence: who may create objects could displace others.
@@ -130,6 +138,41 @@ async fn too_many_parameters_are_a_failure() {
     assert_eq!(code, 422, "{message}");
     let why = "failed to configure binding: the selector of paramRef matches more than 1000 objects";
     assert!(message.ends_with(why), "{message}");
+}
+
+/// What all bindings of a request have together is bounded too, and while it is looked up others get their turn.
+#[tokio::test]
+async fn too_many_parameters_of_several_bindings_are_a_failure() {
+    let server = TestServer::start().await;
+    for at in 0..1000 {
+        call(&server, "POST", MAPS, &config_map(&format!("a{at}"), &[("of", "all")])).await.success();
+    }
+    let spec = value!({
+        "matchConstraints": (constraints("apps", "deployments")), "failurePolicy": "Fail",
+        "paramKind": {"apiVersion": "v1", "kind": "ConfigMap"}, "reinvocationPolicy": "Never",
+        "matchConditions": [{"name": "never", "expression": "false"}],
+        "mutations": [{"patchType": "JSONPatch", "jsonPatch": {"expression": "[]"}}]
+    });
+    create(&server, "mutatingadmissionpolicies", &named("MutatingAdmissionPolicy", "many", spec)).await;
+    let selected = value!({"policyName": "many", "paramRef": {
+        "selector": {"matchLabels": {"of": "all"}}, "parameterNotFoundAction": "Allow"
+    }});
+    let add = async |at: usize| {
+        let binding = named("MutatingAdmissionPolicyBinding", &format!("b{at:02}"), selected.clone());
+        create(&server, "mutatingadmissionpolicybindings", &binding).await;
+    };
+    for at in 0..10 {
+        add(at).await;
+    }
+    let turns = counted(call(&server, "POST", DEPLOYMENTS, &deployment_of("one", 1)), |reply| {
+        reply.success();
+    });
+    assert!(turns.await >= 10);
+    add(10).await;
+    let (code, _, message) = call(&server, "POST", DEPLOYMENTS, &deployment_of("two", 1)).await.status();
+    assert_eq!(code, 422, "{message}");
+    let why = "policy 'many' with binding 'b10' denied request: the bindings for the request have more than 10000 sets of parameters together";
+    assert_eq!(message, why);
 }
 
 /// A policy that refuses everything does not keep the server from starting, where it could be removed.

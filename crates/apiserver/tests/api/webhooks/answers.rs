@@ -101,3 +101,65 @@ async fn webhooks_may_speak_the_older_version() {
         remove(&server, MUTATING, "w").await;
     }
 }
+
+/// Whatever has warned before a request was refused: decoding, the kind, webhooks. Deprecations come first, and nothing
+/// comes twice.
+#[tokio::test]
+async fn refusals_carry_the_warnings_of_all_before_them() {
+    let server = TestServer::start().await;
+    let hook = Webhook::start(|path, _| {
+        Answer::Response(value!({"allowed": (path != "/deny"), "warnings": [path, "again"]}))
+    })
+    .await;
+    let rules = value!({"rules": [(rule("CREATE", "", "v1", "endpoints")), (rule("CREATE", "apps", "v1", "deployments"))]});
+    configure(&server, MUTATING, "w", vec![hook.hook("/first", rules.clone())]).await;
+    configure(&server, VALIDATING, "w", vec![hook.hook("/deny", rules)]).await;
+    let body = value!({"metadata": {"name": "e"}, "unknown": 1i64});
+    let reply = call(&server, "POST", "/api/v1/namespaces/default/endpoints", &body).await;
+    assert_eq!(reply.code, 400);
+    let told = ["v1 Endpoints is deprecated", r#"unknown field \"unknown\""#, "/first", "again", "/deny"];
+    let warnings = reply.warnings();
+    assert_eq!(warnings.len(), told.len(), "{warnings:?}");
+    for (warning, told) in warnings.iter().zip(told) {
+        assert!(warning.contains(told), "{told}: {warnings:?}");
+    }
+    // The kind warns between the two phases of admission.
+    let reply =
+        call(&server, "POST", "/apis/apps/v1/namespaces/default/deployments", &deployment("a.b")).await;
+    assert_eq!(reply.code, 400);
+    let told = ["/first", "again", "metadata.name: this is used in Pod names", "/deny"];
+    let warnings = reply.warnings();
+    assert_eq!(warnings.len(), told.len(), "{warnings:?}");
+    for (warning, told) in warnings.iter().zip(told) {
+        assert!(warning.contains(told), "{told}: {warnings:?}");
+    }
+    // A failure before admission has warnings too.
+    let wrong = value!({"metadata": {"name": "other"}, "unknown": 1i64});
+    let reply = call(&server, "PUT", "/api/v1/namespaces/default/configmaps/m", &wrong).await;
+    assert_eq!(reply.code, 400);
+    assert_eq!(reply.warnings(), [r#"299 - "unknown field \"unknown\"""#]);
+}
+
+/// The time of a request is that of all webhooks together.
+#[tokio::test]
+async fn all_phases_share_the_time_of_the_request() {
+    let server = TestServer::start().await;
+    let hook = Webhook::start(|path, _| match path {
+        "/slow" => Answer::Later(Box::pin(async {
+            tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
+            value!({"allowed": true})
+        })),
+        _ => allow(),
+    })
+    .await;
+    let long = value!({"timeoutSeconds": 30i64});
+    configure(&server, MUTATING, "w", vec![hook.hook("/slow", long.clone())]).await;
+    configure(&server, VALIDATING, "w", vec![hook.hook("/last", long)]).await;
+    let path = "/api/v1/namespaces/default/configmaps?timeout=20s";
+    call(&server, "POST", path, &config_map("m", &[])).await.success();
+    let seconds = |seen: &Seen| -> u64 {
+        seen.query.trim_start_matches("timeout=").trim_end_matches('s').parse().unwrap()
+    };
+    let seen: Vec<u64> = hook.take().iter().map(seconds).collect();
+    assert!(seen.len() == 2 && seen[0] <= 20 && seen[1] < seen[0], "{seen:?}");
+}

@@ -70,8 +70,8 @@ pub(super) fn check_compiled(
     }
 }
 
-/// Checks `variables`, and makes each known to the expressions after it. As upstream, of two with the same name the
-/// later one counts.
+/// Checks `variables`, and makes each known to the expressions after it. As upstream, two may have the same name: what
+/// stands behind both means the later one.
 pub(in crate::validation) fn validate_variables(
     errors: &mut Errors,
     variables: &Field<'_, '_>,
