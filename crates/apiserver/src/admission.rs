@@ -49,6 +49,7 @@ pub use attributes::{Attributes, Operation, Options};
 pub use certificates::Certificates;
 pub use chain::Chain;
 pub use claim_resize::ClaimResize;
+pub(crate) use decisions::Judge;
 pub use declared_features::DeclaredFeatures;
 pub(crate) use gate::Gate;
 pub use ingress_class::DefaultIngressClass;

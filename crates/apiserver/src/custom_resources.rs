@@ -218,7 +218,7 @@ impl Publisher {
         if self.served.get(&name).is_some_and(|served| served.content == content) {
             return true;
         }
-        let parsed = match parse::definition(definition, &self.way) {
+        let parsed = match registry.aside.run(|| parse::definition(definition, &self.way)).await {
             Ok(parsed) => parsed,
             Err(error) => {
                 tracing::warn!(name, error, "cannot serve a CustomResourceDefinition");

@@ -18,6 +18,7 @@ use store::Store;
 use tokio::sync::oneshot;
 
 pub mod admission;
+mod aside;
 pub mod authn;
 pub mod authz;
 pub mod body;
@@ -53,10 +54,10 @@ mod websocket;
 
 use admission::{
     Certificates, Chain, ClaimResize, DeclaredFeatures, DefaultIngressClass, DefaultStorageClass,
-    DefaultTolerationSeconds, Gate, LimitRanger, MutatingPolicies, MutatingWebhooks, NamespaceLifecycle,
-    NodeRestriction, Plugin, PodPriority, PodResize, PodSecurity, ResourceQuota, RuntimeClass,
-    ServiceAccountAdmission, TaintNodesByCondition, TopologyLabels, ValidatingPolicies, ValidatingWebhooks,
-    WebhookMetrics, Webhooks,
+    DefaultTolerationSeconds, Gate, Judge, LimitRanger, MutatingPolicies, MutatingWebhooks,
+    NamespaceLifecycle, NodeRestriction, Plugin, PodPriority, PodResize, PodSecurity, ResourceQuota,
+    RuntimeClass, ServiceAccountAdmission, TaintNodesByCondition, TopologyLabels, ValidatingPolicies,
+    ValidatingWebhooks, WebhookMetrics, Webhooks,
 };
 use authn::Authenticator;
 use authz::{Authorizer, Masters, NodeAuthorizer, NodeCollections, Rbac};
@@ -239,9 +240,10 @@ impl ApiServer {
         registry.guards = Guards::new(Arc::clone(&authorizer), rbac, Arc::clone(&hub));
         let dialer = extensions.webhook_dialer.unwrap_or_else(|| Arc::new(dial::Tcp));
         let metrics = WebhookMetrics::new(&config.exposition);
-        let webhooks = Webhooks::new(clock.clone(), Arc::clone(&dialer), metrics, Arc::clone(&authorizer));
+        let judge = Judge { authorizer: Arc::clone(&authorizer), aside: Arc::clone(&registry.aside) };
+        let webhooks = Webhooks::new(clock.clone(), Arc::clone(&dialer), metrics, judge.clone());
         let configs = (extensions.pod_security, extensions.resource_quota);
-        registry.admission = admission_chain(&clock, &authorizer, configs, extensions.plugins, &webhooks);
+        registry.admission = admission_chain(&clock, &judge, configs, extensions.plugins, &webhooks);
         registry.observer = extensions.observer;
         #[cfg(test)]
         extensions.hooks.into_iter().for_each(|hook| registry.hooks.add(hook));
@@ -402,11 +404,12 @@ fn authorizers(
 /// charges quotas, only for what all others accept.
 fn admission_chain(
     clock: &Clock,
-    authorizer: &Arc<authz::Chain>,
+    judge: &Judge,
     (pod_security, resource_quota): (admission::pod_security::Config, admission::resource_quota::Config),
     more: Vec<Arc<dyn Plugin>>,
     webhooks: &Arc<Webhooks>,
 ) -> Chain {
+    let authorizer = &judge.authorizer;
     let mut plugins: Vec<Arc<dyn Plugin>> = vec![
         Arc::new(NamespaceLifecycle),
         Arc::new(LimitRanger),
@@ -427,9 +430,9 @@ fn admission_chain(
     ];
     plugins.extend(more);
     let gate = webhooks.gate();
-    plugins.push(Arc::new(MutatingPolicies::new(Arc::clone(authorizer), Arc::clone(gate))));
+    plugins.push(Arc::new(MutatingPolicies::new(judge.clone(), Arc::clone(gate))));
     plugins.push(Arc::new(MutatingWebhooks::new(Arc::clone(webhooks))));
-    plugins.push(Arc::new(ValidatingPolicies::new(Arc::clone(authorizer), Arc::clone(gate))));
+    plugins.push(Arc::new(ValidatingPolicies::new(judge.clone(), Arc::clone(gate))));
     plugins.push(Arc::new(ValidatingWebhooks::new(Arc::clone(webhooks))));
     plugins.push(Arc::new(ResourceQuota::new(clock.clone(), resource_quota)));
     Chain::new(plugins)

@@ -13,6 +13,7 @@ use object::{Status, Value, Versioned};
 use tokio::time::Instant;
 
 use crate::admission::{self, Warnings};
+use crate::aside::Aside;
 use crate::cache::{Collection, Hub};
 use crate::catalogue::LiveCatalogue;
 use crate::components::Components;
@@ -152,6 +153,8 @@ pub struct Registry {
     /// Observes the stage that each write has reached.
     pub observer: Option<Arc<dyn StageObserver>>,
     pub(crate) hooks: Hooks,
+    /// Where validation is done that takes long.
+    pub(crate) aside: Arc<Aside>,
 }
 
 impl Registry {
@@ -176,6 +179,7 @@ impl Registry {
             secrets,
             components: Components::default(),
             catalogue,
+            aside: Arc::default(),
         }
     }
 

@@ -34,6 +34,7 @@ use crate::{Checked, EvaluationError, Meter};
 pub struct Program {
     root: Node,
     slots: usize,
+    bytes: usize,
 }
 
 /// Why an expression cannot become a program: a constant in it has no value, or a regular expression is invalid.
@@ -95,6 +96,11 @@ impl Program {
     /// [`ProgramError`]
     pub fn new(checked: &Checked) -> Result<Program, ProgramError> {
         plan::plan(checked, true)
+    }
+
+    /// About how much memory it takes.
+    pub fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Evaluates it with a budget.

@@ -12,6 +12,9 @@ const CONFIGURATION: Simple =
     Simple { updates_unconditionally: false, warnings: validation::admission_warnings, ..Simple::COUNTED };
 
 const WEBHOOK: Simple = Simple {
+    takes_long: |object| {
+        object.get("webhooks").items().any(|webhook| !webhook.get("matchConditions").is_empty())
+    },
     table: Table {
         columns: &[NAME, Column::integer("Webhooks", "How many webhooks the configuration registers."), AGE],
         row: |object, clock| cells![name(object), count(object, "webhooks"), age(object, clock)],
@@ -37,7 +40,7 @@ pub(crate) static VALIDATING_WEBHOOKS: Simple = Simple {
 
 const PARAM_KIND: Column = Column::text("ParamKind", "The kind of the policy's parameters.");
 
-const POLICY: Simple = Simple { default: defaults::default_policy, ..CONFIGURATION };
+const POLICY: Simple = Simple { default: defaults::default_policy, takes_long: |_| true, ..CONFIGURATION };
 
 /// ValidatingAdmissionPolicy
 pub(crate) static VALIDATING_POLICIES: Simple = Simple {

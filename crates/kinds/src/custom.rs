@@ -52,7 +52,6 @@ impl Strategy for CustomResource {
         let mut errors = self.structural.validate(object);
         self.validate_scale(object, true, &mut errors);
         embedded::check(&self.structural, object, &mut errors);
-        self.validate_rules(object, None, &mut errors);
         errors
     }
 
@@ -60,7 +59,6 @@ impl Strategy for CustomResource {
         let mut errors = self.structural.validate_update(object, old);
         self.validate_scale(object, true, &mut errors);
         embedded::check(&self.structural, object, &mut errors);
-        self.validate_rules(object, Some(old), &mut errors);
         errors
     }
 
@@ -68,8 +66,32 @@ impl Strategy for CustomResource {
         let mut errors = self.structural.validate_status_update(object, old);
         self.validate_scale(object, false, &mut errors);
         embedded::check(&self.structural, object, &mut errors);
-        self.validate_rules(object, Some(old), &mut errors);
         errors
+    }
+
+    /// The rules of the schema, unless the object is so wrong that they could not be evaluated.
+    fn validate_rules(
+        &self,
+        object: &Value,
+        old: Option<&Value>,
+        errors: &field::Errors,
+        cost_max: Option<u64>,
+    ) -> Option<field::Errors> {
+        use field::ErrorKind::{NotSupported, Required, TooLong, TooMany, TypeInvalid};
+        let Some(rules) = &self.rules else { return Some(field::Errors::new()) };
+        let blocks = |error: &field::Error| {
+            matches!(error.kind, NotSupported | Required | TooLong | TooMany | TypeInvalid)
+        };
+        if errors.iter().any(blocks) {
+            let why = "some validation rules were not checked because the object was invalid; correct the existing errors to complete validation";
+            let mut blocked = field::Errors::new();
+            blocked.invalid(&field::Path::root("<nil>"), Value::Null, why);
+            return Some(blocked);
+        }
+        match cost_max {
+            Some(cost_max) => rules.validate_within(object, old, cost_max),
+            None => Some(rules.validate(object, old)),
+        }
     }
 
     fn has_status(&self) -> bool {
@@ -116,20 +138,6 @@ impl Strategy for CustomResource {
 }
 
 impl CustomResource {
-    /// Checks the rules of the schema, unless the object is so wrong that they could not be evaluated.
-    fn validate_rules(&self, object: &Value, old: Option<&Value>, errors: &mut field::Errors) {
-        use field::ErrorKind::{NotSupported, Required, TooLong, TooMany, TypeInvalid};
-        let Some(rules) = &self.rules else { return };
-        let blocks = |error: &field::Error| {
-            matches!(error.kind, NotSupported | Required | TooLong | TooMany | TypeInvalid)
-        };
-        if errors.iter().any(blocks) {
-            let why = "some validation rules were not checked because the object was invalid; correct the existing errors to complete validation";
-            return errors.invalid(&field::Path::root("<nil>"), Value::Null, why);
-        }
-        errors.append(rules.validate(object, old));
-    }
-
     /// Checks what `scale` shows; `spec`: the wanted number too.
     fn validate_scale(&self, object: &Value, spec: bool, errors: &mut field::Errors) {
         if let Some(paths) = &self.scale {

@@ -40,6 +40,11 @@ impl Strategy for CustomResourceDefinitions {
         validation::validate_custom_resource_definition_status_update(object)
     }
 
+    /// Patterns and rules.
+    fn takes_long(&self, _definition: &Value) -> bool {
+        true
+    }
+
     fn has_status(&self) -> bool {
         true
     }

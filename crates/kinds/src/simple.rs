@@ -32,6 +32,8 @@ pub(crate) struct Simple {
     /// Fills in the times that the kind keeps of its own state.
     pub(crate) set_times: fn(&mut Value, &Value, &Clock),
     pub(crate) validate: fn(&Value) -> Errors,
+    /// Whether that may take long.
+    pub(crate) takes_long: fn(&Value) -> bool,
     /// `None` validates only the new object.
     pub(crate) validate_update: Option<fn(&Value, &Value) -> Errors>,
     pub(crate) validate_status_update: fn(&Value, &Value) -> Errors,
@@ -56,6 +58,7 @@ impl Simple {
         prepare: |_, _| (),
         set_times: |_, _, _| (),
         validate: |_| Errors::new(),
+        takes_long: |_| false,
         validate_update: None,
         validate_status_update: |_, _| Errors::new(),
         warnings: |_, _| Vec::new(),
@@ -116,6 +119,10 @@ impl Strategy for Simple {
 
     fn validate_status_update(&self, object: &Value, old: &Value) -> field::Errors {
         (self.validate_status_update)(object, old)
+    }
+
+    fn takes_long(&self, object: &Value) -> bool {
+        (self.takes_long)(object)
     }
 
     fn warnings(&self, object: &Value, old: Option<&Value>) -> Vec<String> {

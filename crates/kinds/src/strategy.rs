@@ -66,6 +66,23 @@ pub trait Strategy: Send + Sync + 'static {
         self.validate_update(object, old)
     }
 
+    /// Whether `validate*` may take long for an object, because it compiles what is written in it.
+    fn takes_long(&self, _object: &Value) -> bool {
+        false
+    }
+
+    /// Checks the rules that a definition has for its objects, after everything else has been validated with these errors;
+    /// `old` is none for a new object. `None` if that costs more than `cost_max`; without it, there is always an answer.
+    fn validate_rules(
+        &self,
+        _object: &Value,
+        _old: Option<&Value>,
+        _errors: &field::Errors,
+        _cost_max: Option<u64>,
+    ) -> Option<field::Errors> {
+        Some(field::Errors::default())
+    }
+
     /// The rule for the kind's names and for the fixed part of `generateName`.
     fn name_rule(&self) -> NameRule {
         NameRule::Subdomain

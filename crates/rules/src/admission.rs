@@ -8,6 +8,8 @@ use cel::{Checked, Env, Field, ListKind, ObjectShape, Program, Shape, ShapeKind,
 
 mod nesting;
 
+use crate::memory::Spent;
+
 use nesting::Nesting;
 
 /// What is computed from other expressions, `variables.NAME`.
@@ -65,6 +67,7 @@ pub struct Compiler {
     params: Arc<Shape>,
     variables: Arc<ObjectShape>,
     nesting: Nesting,
+    spent: Spent,
 }
 
 impl Compiler {
@@ -91,18 +94,30 @@ impl Compiler {
                 );
         }
         let (object, params) = (Arc::clone(object), Arc::clone(params));
-        let mut compiler =
-            Compiler { env, object, params, variables: no_variables(), nesting: Nesting::default() };
+        let mut compiler = Compiler {
+            env,
+            object,
+            params,
+            variables: no_variables(),
+            nesting: Nesting::default(),
+            spent: Spent::default(),
+        };
         if scope.variables {
             compiler.declare_variables();
         }
         compiler
     }
 
+    /// What the expressions take that were compiled, also in other places.
+    pub fn spent(&self) -> &Spent {
+        &self.spent
+    }
+
     /// The same objects, parameters and variables for the expressions of another place.
     #[must_use]
     pub fn with_scope(&self, scope: Scope) -> Compiler {
         let mut compiler = Compiler::typed(scope, &self.object, &self.params);
+        compiler.spent = self.spent.clone();
         if scope.variables {
             compiler.variables = Arc::clone(&self.variables);
             compiler.nesting = self.nesting.clone();
@@ -163,6 +178,7 @@ impl Compiler {
         returns.check(&output)?;
         let depth = self.nesting.check(checked.root())?;
         let program = Program::new(&checked).map_err(|error| error.to_string())?;
+        self.spent.add(program.bytes() + text.len())?;
         Ok((Expression { program, output, text: text.into() }, depth))
     }
 

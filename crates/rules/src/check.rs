@@ -9,6 +9,7 @@ use object::field::{Error, Errors, Path};
 use crate::compile::{self, Node, RULES};
 use crate::cost::{Cardinality, DEFAULTS_MAX, EXPRESSION_MAX, Total, too_dear};
 use crate::field_path;
+use crate::memory::Spent;
 use crate::rule::{self, Expression, Rule};
 use crate::shape::{flag, shape_of};
 use crate::validate::validate_default;
@@ -20,8 +21,8 @@ const REASONS: [&str; 4] =
 /// Checks the rules of a version's schema, which is structural. `path` leads to the schema. `is_unchanged`: the stored
 /// definition has the same schema, so single expressions may cost more than is allowed today.
 pub fn check(schema: &Value, is_unchanged: bool, path: &Path<'_>) -> Errors {
-    let mut checker =
-        Checker { errors: Errors::new(), total: Total::default(), of_defaults: 0, is_unchanged };
+    let (errors, total, spent) = Default::default();
+    let mut checker = Checker { errors, total, spent, of_defaults: 0, is_unchanged };
     checker.members(schema, path);
     if checker.errors.is_empty() {
         let place = Place { cardinality: Cardinality::ONE, uncorrelated: None, shape: None, is_root: true };
@@ -37,6 +38,8 @@ pub fn check(schema: &Value, is_unchanged: bool, path: &Path<'_>) -> Errors {
 struct Checker {
     errors: Errors,
     total: Total,
+    /// What the rules take.
+    spent: Spent,
     /// What the rules have cost for defaults.
     of_defaults: u64,
     is_unchanged: bool,
@@ -127,7 +130,7 @@ impl Checker {
             let why = "internal error: failed to construct type information for x-kubernetes-validations rules: unable to convert structural schema to CEL declarations";
             return self.errors.push(Error::internal(&at, why));
         };
-        let compiled = rule::compile(rules, schema, &shape);
+        let compiled = rule::compile(rules, schema, &shape, &self.spent);
         for (index, (rule, compiled)) in rules.items().zip(&compiled).enumerate() {
             self.rule(rule, compiled, place, &shape, &at.index(index));
         }

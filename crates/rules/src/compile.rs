@@ -1,21 +1,27 @@
 //! The rules of a whole schema, beside the values that they are about.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use cel::{Shape, ShapeKind};
 use object::{Value, json};
 
+use crate::memory::{Kept, Spent};
 use crate::rule::{self, Rule};
 use crate::shape::{flag, name_inside, shape_of};
 
 /// The keyword of rules.
 pub(crate) const RULES: &str = "x-kubernetes-validations";
 
+/// How much larger the types of a schema are than its text.
+const SHAPE_TIMES: usize = 8;
+
 /// The rules of a schema. They are compiled when an object is first validated: most definitions of a cluster are never used.
 pub struct Rules {
     /// The schema as JSON.
     schema: Arc<str>,
-    compiled: OnceLock<Option<Node>>,
+    compiled: Kept<Option<Node>>,
+    /// Held by who compiles them: others wait.
+    compiling: Mutex<()>,
 }
 
 /// The rules of one value and of those inside of it.
@@ -35,15 +41,30 @@ pub(crate) struct Node {
 impl Rules {
     /// The rules of a definition's schema, given as JSON text; none if it has no rules.
     pub fn of(schema: &Value, text: &Arc<str>) -> Option<Rules> {
-        has_rules(schema).then(|| Rules { schema: Arc::clone(text), compiled: OnceLock::new() })
+        let (compiled, compiling) = Default::default();
+        has_rules(schema).then(|| Rules { schema: Arc::clone(text), compiled, compiling })
     }
 
-    pub(crate) fn root(&self) -> Option<&Node> {
+    /// The rules, if they are compiled; none in them if the schema has none that can be read.
+    pub(crate) fn known(&self) -> Option<Arc<Option<Node>>> {
+        self.compiled.get()
+    }
+
+    pub(crate) fn root(&self) -> Arc<Option<Node>> {
+        if let Some(known) = self.known() {
+            return known;
+        }
+        let _turn = self.compiling.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = self.known() {
+            return known;
+        }
+        let spent = Spent::default();
         let compile = || {
             let schema = json::parse(self.schema.as_bytes()).ok()?;
-            node(&schema, shape_of(&schema, "selfType", true)?)
+            node(&schema, shape_of(&schema, "selfType", true)?, &spent)
         };
-        self.compiled.get_or_init(compile).as_ref()
+        let compiled = compile();
+        self.compiled.put(compiled, spent.bytes() + SHAPE_TIMES * self.schema.len())
     }
 }
 
@@ -52,7 +73,8 @@ pub(crate) fn of_value(schema: &Value) -> Option<Node> {
     if !has_rules(schema) {
         return None;
     }
-    node(schema, shape_of(schema, "selfType", flag(schema, "x-kubernetes-embedded-resource"))?)
+    let shape = shape_of(schema, "selfType", flag(schema, "x-kubernetes-embedded-resource"))?;
+    node(schema, shape, &Spent::default())
 }
 
 /// Whether a schema, or one inside of it, has rules.
@@ -67,11 +89,11 @@ fn has_rules(schema: &Value) -> bool {
 }
 
 /// The rules of a value with this schema and shape; none if there are none.
-fn node(schema: &Value, shape: Arc<Shape>) -> Option<Node> {
+fn node(schema: &Value, shape: Arc<Shape>, spent: &Spent) -> Option<Node> {
     if !has_rules(schema) {
         return None;
     }
-    let inner = |schema: &Value, shape: &Arc<Shape>| node(schema, Arc::clone(shape)).map(Box::new);
+    let inner = |schema: &Value, shape: &Arc<Shape>| node(schema, Arc::clone(shape), spent).map(Box::new);
     let (mut items, mut keys, mut members) = (None, None, None);
     let mut properties: Vec<(Box<str>, Node)> = Vec::new();
     match &shape.kind {
@@ -93,7 +115,7 @@ fn node(schema: &Value, shape: Arc<Shape>) -> Option<Node> {
                         shape_of(property, &name_inside(&object.name, name), embedded)
                     }
                 };
-                if let Some(node) = shape.and_then(|shape| node(property, shape)) {
+                if let Some(node) = shape.and_then(|shape| node(property, shape, spent)) {
                     properties.push((Box::from(name), node));
                 }
             }
@@ -103,7 +125,7 @@ fn node(schema: &Value, shape: Arc<Shape>) -> Option<Node> {
     }
     Some(Node {
         kind: schema.str_at("type").into(),
-        rules: rule::compile(schema.get(RULES), schema, &shape),
+        rules: rule::compile(schema.get(RULES), schema, &shape, spent),
         shape,
         items,
         keys,

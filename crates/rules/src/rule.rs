@@ -5,6 +5,8 @@ use std::sync::Arc;
 use cel::{Checked, Env, Program, Shape, Type};
 use object::Value;
 
+use crate::memory::Spent;
+
 /// The value that a rule is about.
 pub(crate) const SELF: &str = "self";
 /// Its state before the request.
@@ -36,27 +38,28 @@ pub(crate) struct Expression {
 }
 
 /// Compiles the rules of one schema, for values of this shape.
-pub(crate) fn compile(rules: &Value, schema: &Value, shape: &Arc<Shape>) -> Vec<Rule> {
+pub(crate) fn compile(rules: &Value, schema: &Value, shape: &Arc<Shape>, spent: &Spent) -> Vec<Rule> {
     let whole = cel::kubernetes().with_shape(SELF, shape);
     let plain = whole.clone().with_shape(OLD_SELF, shape);
     let optional = whole.with_variable(OLD_SELF, Type::optional(shape.expression_type()));
     let one = |rule: &Value| {
         let optional_old_self = rule.get("optionalOldSelf").as_bool() == Some(true);
-        compile_one(rule, schema, if optional_old_self { &optional } else { &plain })
+        compile_one(rule, schema, if optional_old_self { &optional } else { &plain }, spent)
     };
     rules.items().map(one).collect()
 }
 
-fn compile_one(rule: &Value, schema: &Value, env: &Env) -> Rule {
+fn compile_one(rule: &Value, schema: &Value, env: &Env, spent: &Spent) -> Rule {
     let text = |member: &str| rule.get(member).as_str().filter(|text| !text.is_empty());
     let expression = Some(rule.str_at("rule")).filter(|text| !text.trim().is_empty()).map(|text| {
-        expression_of(text, env, &Type::Bool, "compilation failed", "cel expression must evaluate to a bool")
+        let failed = ["compilation failed", "cel expression must evaluate to a bool"];
+        expression_of(text, env, spent, &Type::Bool, failed)
     });
     // Without a rule that compiles there is nothing to say a message about.
     let message = text("messageExpression").filter(|_| matches!(expression, Some(Ok(_))));
     let message_expression = message.map(|text| {
-        let failed = "messageExpression compilation failed";
-        expression_of(text, env, &Type::String, failed, "messageExpression must evaluate to a string")
+        let failed = ["messageExpression compilation failed", "messageExpression must evaluate to a string"];
+        expression_of(text, env, spent, &Type::String, failed)
     });
     Rule {
         text: rule.str_at("rule").into(),
@@ -76,15 +79,16 @@ fn compile_one(rule: &Value, schema: &Value, env: &Env) -> Rule {
 fn expression_of(
     text: &str,
     env: &Env,
+    spent: &Spent,
     wanted: &Type,
-    failed: &str,
-    wrong_type: &str,
+    [failed, wrong_type]: [&str; 2],
 ) -> Result<Expression, String> {
     let checked: Checked = cel::compile(text, env).map_err(|issues| format!("{failed}: {issues}"))?;
     if checked.output() != wanted {
         return Err(wrong_type.to_owned());
     }
     let program = Program::new(&checked).map_err(|error| format!("program instantiation failed: {error}"))?;
+    spent.add(program.bytes() + text.len())?;
     let uses_old_self = checked.variables().any(|name| name == OLD_SELF);
     Ok(Expression { program, uses_old_self, cost: cel::estimate(&checked, env).max })
 }

@@ -465,3 +465,39 @@ fn names(shape: &cel::Shape, found: &mut Vec<Arc<str>>) {
         cel::ShapeKind::Scalar(_) | cel::ShapeKind::Dynamic => {}
     }
 }
+
+#[test]
+fn a_trial_ends_with_its_budget_and_says_nothing_then() {
+    let list = r#"{"type": "array", "maxItems": 100, "items": {"type": "integer",
+        "x-kubernetes-validations": [{"rule": "self > 1"}]}}"#;
+    let rules = rules(&with_spec(list));
+    let object = |items: usize| {
+        let items: Vec<Value> = (0..items).map(|at| Value::from(at as i64)).collect();
+        value!({"spec": items})
+    };
+    assert!(rules.validate_within(&object(1), None, u64::MAX).is_none(), "nothing is compiled yet");
+    let whole = rules.validate(&object(10), None);
+    assert_eq!(whole.len(), 2);
+    let told = |cost_max: u64| {
+        let errors = rules.validate_within(&object(10), None, cost_max)?;
+        Some(errors.to_string())
+    };
+    let enough = (0..1000).find(|cost_max| told(*cost_max).is_some()).unwrap();
+    assert!(enough >= 10, "{enough}");
+    assert_eq!(told(enough), Some(whole.to_string()));
+    assert_eq!((told(enough - 1), told(0)), (None, None));
+}
+
+#[test]
+fn what_an_owner_has_compiled_is_bounded_together() {
+    use crate::admission::{Compiler, Returns, Scope};
+    let compiler = Compiler::new(Scope::default());
+    let text = |at: usize| format!(r"object.metadata.name.matches('^\\pL{{12}}{at}')");
+    compiler.compile(&text(0), Returns::Bool).unwrap();
+    let one = compiler.spent().bytes();
+    assert!(one > 200_000, "patterns count: {one}");
+    let elsewhere = compiler.with_scope(Scope { authorizer: true, ..Scope::default() });
+    while compiler.spent().add(one).is_ok() {}
+    let why = elsewhere.compile(&text(1), Returns::Bool).unwrap_err();
+    assert_eq!(why, "the compiled expressions exceed 67108864 bytes together");
+}

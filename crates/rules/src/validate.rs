@@ -22,9 +22,20 @@ impl Rules {
     /// Validates an object; `old` is its present state, if there is one. What broke a rule before and has not changed is
     /// tolerated.
     pub fn validate(&self, object: &Value, old: Option<&Value>) -> Errors {
-        let old = old.filter(|old| !old.is_null());
-        let state = State { old, pair: old.map(|old| (object, old)), parent: None, is_root: true };
-        self.root().map(|root| validate(root, object, state, &Path::root("")).0).unwrap_or_default()
+        let root = self.root();
+        let Some(root) = root.as_ref() else { return Errors::new() };
+        validate(root, object, State::of_object(object, old), &Path::root("")).0
+    }
+
+    /// The same if it costs no more than this. None if it does, or if the rules are not compiled yet: then it can take as long
+    /// as anything here may.
+    pub fn validate_within(&self, object: &Value, old: Option<&Value>, cost_max: u64) -> Option<Errors> {
+        let root = self.known()?;
+        let Some(root) = root.as_ref() else { return Some(Errors::new()) };
+        let mut validator = Validator::new(cost_max);
+        validator.is_trial = true;
+        validator.value(root, object, State::of_object(object, old), &Path::root(""));
+        (!validator.is_too_dear).then_some(validator.errors)
     }
 }
 
@@ -40,8 +51,7 @@ pub(crate) fn validate_default(node: &Node, default: &Value, path: &Path<'_>) ->
 }
 
 fn validate<'v>(node: &'v Node, value: &'v Value, state: State<'v>, path: &Path<'_>) -> (Errors, u64) {
-    let mut validator =
-        Validator { errors: Errors::new(), left: OBJECT_MAX, has_ended: false, compared: None };
+    let mut validator = Validator::new(OBJECT_MAX);
     validator.value(node, value, state, path);
     (validator.errors, OBJECT_MAX - validator.left)
 }
@@ -59,6 +69,11 @@ struct State<'v> {
 }
 
 impl<'v> State<'v> {
+    fn of_object(object: &'v Value, old: Option<&'v Value>) -> State<'v> {
+        let old = old.filter(|old| !old.is_null());
+        State { old, pair: old.map(|old| (object, old)), parent: None, is_root: true }
+    }
+
     /// The state of a member.
     fn member(self, name: &str, value: &'v Value) -> State<'v> {
         let of = |whole: &'v Value| whole.as_map().and_then(|map| map.get(name));
@@ -86,11 +101,26 @@ struct Validator {
     left: u64,
     /// Whether the budget is used up: no further rule is evaluated.
     has_ended: bool,
+    /// Whether the budget is smaller than that of an object, and another validation follows if it is used up.
+    is_trial: bool,
+    /// Whether that is so.
+    is_too_dear: bool,
     /// The values that were compared last, by their addresses, and whether they are equal: all items of a list may ask.
     compared: Option<([usize; 2], bool)>,
 }
 
 impl Validator {
+    fn new(left: u64) -> Validator {
+        Validator {
+            errors: Errors::new(),
+            left,
+            has_ended: false,
+            is_trial: false,
+            is_too_dear: false,
+            compared: None,
+        }
+    }
+
     /// Whether the value, or one around it, is as it was.
     fn is_unchanged(&mut self, state: State<'_>) -> bool {
         let Some((new, old)) = state.pair.or(state.parent) else { return false };
@@ -148,6 +178,7 @@ impl Validator {
         }
         let path = if state.is_root { &WHOLE } else { path };
         if self.left == 0 {
+            self.is_too_dear = self.is_trial;
             return self.end(node, path, OUT_OF_BUDGET.to_owned());
         }
         let values = Values { node, value, old: state.old };
@@ -208,7 +239,13 @@ impl Validator {
         rule: &Rule,
         values: &Values<'v>,
     ) -> Result<Result<Evaluated<'v>, EvaluationError>, OutOfBudget> {
-        let outcome = expression.program.evaluate(&values.activation(rule), CALL_MAX);
+        let cost_max = if self.is_trial { CALL_MAX.min(self.left) } else { CALL_MAX };
+        let outcome = expression.program.evaluate(&values.activation(rule), cost_max);
+        let is_memory = matches!(outcome.result, Err(EvaluationError::MemoryLimit));
+        if self.is_trial && (outcome.cost > self.left || is_memory) {
+            self.is_too_dear = true;
+            return Err(OutOfBudget);
+        }
         self.left = self.left.checked_sub(outcome.cost).ok_or(OutOfBudget)?;
         Ok(outcome.result)
     }

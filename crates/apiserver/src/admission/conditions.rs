@@ -1,7 +1,10 @@
 //! Match conditions: expressions that all must hold before a webhook or a policy is asked
 //! (`plugin/webhook/matchconditions`).
 
+use std::sync::Arc;
+
 use object::{Status, Value};
+use rules::Spent;
 use rules::admission::{Compiler, Returns, Scope};
 
 use super::decisions::Decisions;
@@ -26,13 +29,13 @@ impl Conditions {
         Conditions { list: list.clone(), params, compiled: Lazy::default(), variables: Named::default() }
     }
 
-    async fn compiled(&self) -> Result<&[Compiled], Status> {
+    async fn compiled(&self) -> Result<Arc<Vec<Compiled>>, Status> {
         let (list, params) = (&self.list, self.params);
         let compiled = self.compiled.get_or_make(|| {
             let list = list.clone();
             move || compile(&list, params)
         });
-        compiled.await.map(Vec::as_slice)
+        compiled.await
     }
 
     /// Whether there are none.
@@ -44,18 +47,14 @@ impl Conditions {
     ///
     /// # Errors
     /// None is false, and some cannot be evaluated.
-    pub(super) async fn are_met<'v>(
-        &'v self,
-        seen: Seen<'v>,
-        decisions: &'v Decisions<'v>,
-    ) -> Result<bool, String> {
+    pub(super) async fn are_met(&self, seen: Seen<'_>, decisions: &Decisions<'_>) -> Result<bool, String> {
         if self.is_empty() {
             return Ok(true);
         }
         let compiled = self.compiled().await.map_err(|status| status.message)?;
         let mut evaluator = Evaluator::new(seen, &self.variables, decisions, CONDITIONS_BUDGET);
         let mut failures = Vec::new();
-        for condition in compiled {
+        for condition in compiled.iter() {
             match evaluator.evaluate(condition).await.map_err(|error| error.to_string())? {
                 Ok(value) if value.as_bool() == Some(false) => return Ok(false),
                 Ok(_) => {}
@@ -71,8 +70,8 @@ impl Conditions {
     }
 }
 
-fn compile(list: &Value, params: bool) -> Vec<Compiled> {
+fn compile(list: &Value, params: bool) -> (Vec<Compiled>, Spent) {
     let compiler = Compiler::new(Scope { params, authorizer: true, ..Scope::default() });
     let compile = |condition: &Value| compiler.compile(condition.str_at("expression"), Returns::Bool);
-    list.items().map(compile).collect()
+    (list.items().map(compile).collect(), compiler.spent().clone())
 }

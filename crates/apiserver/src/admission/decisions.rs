@@ -8,6 +8,7 @@ use cel::library::{self, Attributes as Question, Decision};
 use object::{FieldSelector, Selector};
 
 use super::Attributes;
+use crate::aside::Aside;
 use crate::authz::{self, ANY_VERSION, Target};
 use crate::user::User;
 
@@ -18,18 +19,32 @@ const EVALUATION: u64 = 1_000;
 /// What a copy of an object counts for.
 pub(super) const COPY: u64 = 50_000;
 
+/// What expressions of policies and webhooks need of the server.
+#[derive(Clone)]
+pub(crate) struct Judge {
+    /// Decides what they ask about.
+    pub(crate) authorizer: Arc<authz::Chain>,
+    /// Where those are evaluated that take long.
+    pub(crate) aside: Arc<Aside>,
+}
+
 /// The decisions that expressions about one request have needed.
 pub(super) struct Decisions<'a> {
     known: Arc<cel::Decisions>,
-    authorizer: &'a authz::Chain,
+    judge: &'a Judge,
     what: &'a Attributes<'a>,
     /// The work since other tasks had their turn.
     work: AtomicU64,
 }
 
 impl<'a> Decisions<'a> {
-    pub(super) fn new(authorizer: &'a authz::Chain, what: &'a Attributes<'a>) -> Decisions<'a> {
-        Decisions { known: Arc::default(), authorizer, what, work: AtomicU64::new(0) }
+    pub(super) fn new(judge: &'a Judge, what: &'a Attributes<'a>) -> Decisions<'a> {
+        Decisions { known: Arc::default(), judge, what, work: AtomicU64::new(0) }
+    }
+
+    /// Does work that takes long.
+    pub(super) async fn aside<T>(&self, work: impl FnOnce() -> T) -> T {
+        self.judge.aside.run(work).await
     }
 
     /// Counts the cost of an evaluation. However many expressions there are for a request, other requests on its thread
@@ -92,7 +107,7 @@ impl<'a> Decisions<'a> {
             labels: labels.as_ref().filter(|_| !question.label_selector.is_empty()),
             ..authz::Attributes::new(user, &question.verb, target)
         };
-        let ruling = self.authorizer.authorize(&asked).await;
+        let ruling = self.judge.authorizer.authorize(&asked).await;
         let error = Some(ruling.failure()).filter(|failure| !failure.is_empty());
         Decision { allowed: ruling.is_allowed(), reason: ruling.reason().to_owned(), error }
     }

@@ -15,6 +15,8 @@ use crate::user::User;
 
 /// What one evaluation may cost, in upstream's units.
 const CALL_MAX: u64 = 1_000_000;
+/// What is tried at once: some milliseconds. What costs more is evaluated aside.
+const TRIAL: u64 = 20_000;
 /// What the expressions of a binding may cost for a request.
 pub(super) const BUDGET: u64 = 10_000_000;
 /// What the conditions of a webhook or a policy may cost.
@@ -124,7 +126,14 @@ impl<'v> Evaluator<'v> {
         let mut of_variables = 0u64;
         let (result, cost) = loop {
             let left = self.budget.saturating_sub(of_variables);
-            let (result, own, more) = self.try_evaluate(expression, left);
+            let (result, own, more) = match self.try_evaluate(expression, left, TRIAL) {
+                Some(evaluated) => evaluated,
+                None => {
+                    let decisions = self.decisions;
+                    let whole = decisions.aside(|| self.try_evaluate(expression, left, u64::MAX)).await;
+                    whole.unwrap_or((Err(EvaluationError::CostLimit), CALL_MAX, left))
+                }
+            };
             of_variables = of_variables.saturating_add(more);
             self.decisions.pace(own.saturating_add(more)).await;
             match result {
@@ -137,20 +146,34 @@ impl<'v> Evaluator<'v> {
         Ok(result.map_err(|error| format!("expression '{}' resulted in error: {error}", expression.text)))
     }
 
-    /// The value of an expression, what it has cost, and what its variables have cost; `left` is for the latter.
-    fn try_evaluate(&mut self, expression: &'v Expression, left: u64) -> (cel::Evaluated<'v>, u64, u64) {
+    /// The value of an expression, what it has cost, and what its variables have cost; `left` is for the latter. None if
+    /// both together cost more than `most`: nothing has happened then.
+    fn try_evaluate(
+        &mut self,
+        expression: &'v Expression,
+        left: u64,
+        most: u64,
+    ) -> Option<(cel::Evaluated<'v>, u64, u64)> {
         let known = Known {
             seen: self.seen,
             variables: self.variables,
             computed: RefCell::new(std::mem::take(&mut self.computed)),
             decisions: self.decisions,
             left,
+            most,
+            is_too_dear: Cell::new(false),
+            new: RefCell::default(),
             cost: Cell::new(0),
             place: Cell::new(self.variables.list.len()),
         };
-        let outcome = expression.program.evaluate(&known, CALL_MAX);
+        let outcome = expression.program.evaluate(&known, CALL_MAX.min(most));
+        known.look(&outcome, CALL_MAX.min(most));
         let of_variables = known.cost.get();
         self.computed = known.computed.into_inner();
+        if known.is_too_dear.get() {
+            known.new.into_inner().into_iter().for_each(|at| self.computed[at] = None);
+            return None;
+        }
         if matches!(outcome.result, Err(EvaluationError::Pending)) {
             self.computed.iter_mut().for_each(|value| {
                 if matches!(value, Some(Err(EvaluationError::Pending))) {
@@ -158,7 +181,7 @@ impl<'v> Evaluator<'v> {
                 }
             });
         }
-        (outcome.result, outcome.cost, of_variables)
+        Some((outcome.result, outcome.cost, of_variables))
     }
 }
 
@@ -170,6 +193,11 @@ struct Known<'v> {
     decisions: &'v Decisions<'v>,
     /// What variables may cost.
     left: u64,
+    /// What everything may cost in this attempt, and whether it has cost more.
+    most: u64,
+    is_too_dear: Cell<bool>,
+    /// The variables that were computed in it.
+    new: RefCell<Vec<usize>>,
     /// What variables have cost, which is not the expression's.
     cost: Cell<u64>,
     /// Where what is evaluated stands among the variables.
@@ -200,14 +228,16 @@ impl<'v> Activation<'v> for Known<'v> {
             return Some(value.clone());
         }
         // One expression can use thousands of variables: what is not left for them is not spent.
-        if self.cost.get() > self.left {
+        if self.cost.get() > self.left || self.is_too_dear.get() {
             return Some(Err(EvaluationError::CostLimit));
         }
         let value = match expression {
             Err(why) => Err(failed(format!("composited variable {name:?} fails to compile: {why}"))),
             Ok(expression) => {
                 let place = self.place.replace(at);
-                let outcome = expression.program.evaluate(self, CALL_MAX);
+                let cost_max = CALL_MAX.min(self.most.saturating_sub(self.cost.get()));
+                let outcome = expression.program.evaluate(self, cost_max);
+                self.look(&outcome, cost_max);
                 self.place.set(place);
                 if !matches!(outcome.result, Err(EvaluationError::Pending)) {
                     self.cost.set(self.cost.get().saturating_add(outcome.cost));
@@ -220,8 +250,19 @@ impl<'v> Activation<'v> for Known<'v> {
         };
         if let Some(place) = self.computed.borrow_mut().get_mut(at) {
             *place = Some(value.clone());
+            self.new.borrow_mut().push(at);
         }
         Some(value)
+    }
+}
+
+impl Known<'_> {
+    /// Whether an evaluation has ended because it may cost less in this attempt than otherwise.
+    fn look(&self, outcome: &cel::Outcome<'_>, cost_max: u64) {
+        let is_at_end = matches!(outcome.result, Err(EvaluationError::MemoryLimit));
+        if cost_max < CALL_MAX && (outcome.cost > cost_max || is_at_end) {
+            self.is_too_dear.set(true);
+        }
     }
 }
 

@@ -13,8 +13,7 @@ use std::sync::Arc;
 use clock::Clock;
 use schema::GroupResource;
 
-use super::{Attributes, Gate, is_exempt};
-use crate::authz;
+use super::{Attributes, Gate, Judge, is_exempt};
 use crate::dial::Dial;
 
 mod ask;
@@ -51,8 +50,8 @@ pub struct Webhooks {
     clock: Clock,
     dialer: Arc<dyn Dial>,
     metrics: WebhookMetrics,
-    /// What conditions of webhooks ask.
-    authorizer: Arc<authz::Chain>,
+    /// For the conditions of webhooks.
+    judge: Judge,
     gate: Arc<Gate>,
 }
 
@@ -62,9 +61,9 @@ impl Webhooks {
         clock: Clock,
         dialer: Arc<dyn Dial>,
         metrics: WebhookMetrics,
-        authorizer: Arc<authz::Chain>,
+        judge: Judge,
     ) -> Arc<Webhooks> {
-        Arc::new(Webhooks { clock, dialer, metrics, authorizer, gate: Arc::default() })
+        Arc::new(Webhooks { clock, dialer, metrics, judge, gate: Arc::default() })
     }
 
     /// Closed until the server has started.

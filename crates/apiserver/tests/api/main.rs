@@ -4,6 +4,7 @@
 
 mod admission;
 mod apply;
+mod aside;
 mod bad_input;
 mod certificates;
 mod conformance;

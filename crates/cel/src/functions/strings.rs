@@ -117,14 +117,19 @@ enum WrongPattern {
     Other(String),
 }
 
-/// Compiles a regular expression in Go's syntax.
+/// Compiles a regular expression in Go's syntax, and tells how much it takes at most, in bytes.
 ///
 /// # Errors
 /// What is wrong with it.
-pub(crate) fn compile_regex(pattern: &str) -> Result<Regex, String> {
-    compile(pattern, REGEX_BYTES_MAX).map_err(|wrong| match wrong {
-        WrongPattern::TooLarge(why) | WrongPattern::Other(why) => why,
-    })
+pub(crate) fn compile_regex(pattern: &str) -> Result<(Regex, usize), String> {
+    for size in REGEX_BYTES {
+        match compile(pattern, size) {
+            Ok(regex) => return Ok((regex, size)),
+            Err(WrongPattern::TooLarge(_)) if size < REGEX_BYTES_MAX => {}
+            Err(WrongPattern::TooLarge(why) | WrongPattern::Other(why)) => return Err(why),
+        }
+    }
+    Err(EvaluationError::MemoryLimit.to_string())
 }
 
 fn compile(pattern: &str, bytes_max: usize) -> Result<Regex, WrongPattern> {

@@ -20,11 +20,14 @@ const CONVERSIONS: [&str; 9] =
 /// Functions whose second argument is a regular expression.
 const REGEX_FUNCTIONS: [&str; 3] = ["matches", "find", "findAll"];
 
+/// What a part takes, with what it is in: a box, a list.
+const NODE_BYTES: usize = 2 * size_of::<Call>();
+
 /// Makes a program. Constant parts are evaluated at once if it folds; upstream's own tests of costs do not.
 pub(super) fn plan(checked: &Checked, folds: bool) -> Result<Program, ProgramError> {
-    let mut planner = Planner { checked, folds, scope: Vec::new(), slots: 0 };
+    let mut planner = Planner { checked, folds, scope: Vec::new(), slots: 0, bytes: 0 };
     let root = planner.plan(checked.root())?;
-    Ok(Program { root, slots: planner.slots })
+    Ok(Program { root, slots: planner.slots, bytes: planner.bytes })
 }
 
 struct Planner<'c> {
@@ -33,10 +36,19 @@ struct Planner<'c> {
     /// The variables of macros that are visible, with their slots.
     scope: Vec<(&'c str, usize)>,
     slots: usize,
+    /// What was made so far.
+    bytes: usize,
 }
 
 impl<'c> Planner<'c> {
     fn plan(&mut self, expr: &'c Expr) -> Planned {
+        self.bytes += NODE_BYTES
+            + match &expr.kind {
+                Kind::Literal(Literal::String(text)) => text.len(),
+                Kind::Literal(Literal::Bytes(bytes)) => bytes.len(),
+                Kind::Ident(name) | Kind::Select { field: name, .. } => name.len(),
+                _ => 0,
+            };
         match &expr.kind {
             Kind::Literal(literal) => Ok(Node::Constant(constant(literal))),
             Kind::Ident(name) => Ok(self.ident(expr, name)),
@@ -139,7 +151,9 @@ impl<'c> Planner<'c> {
             Some(Node::Constant(Value::String(pattern)))
                 if self.folds && REGEX_FUNCTIONS.contains(&function) =>
             {
-                Some(functions::compile_regex(pattern).map_err(failure)?)
+                let (regex, bytes) = functions::compile_regex(pattern).map_err(failure)?;
+                self.bytes += bytes;
+                Some(regex)
             }
             _ => None,
         };

@@ -1,6 +1,9 @@
 //! Policies and their bindings, compiled when a request first matches them.
 
+use std::sync::Arc;
+
 use object::{Status, Value, Versioned};
+use rules::Spent;
 use rules::admission::{Compiler, Returns, Scope};
 
 use super::super::conditions::Conditions;
@@ -20,9 +23,12 @@ pub(super) struct Policy {
     /// Whether it wants to see objects again that others have changed.
     pub(super) wants_reinvocation: bool,
     source: Versioned,
-    compile: fn(&Value) -> Program,
+    compile: Compile,
     program: Lazy<Program>,
 }
+
+/// Compiles the expressions of a policy, and tells what they take.
+type Compile = fn(&Value) -> (Program, Spent);
 
 /// The expressions of a policy.
 pub(super) struct Program {
@@ -80,7 +86,7 @@ impl Policy {
         Policy::read(source, Program::mutating)
     }
 
-    fn read(source: &Versioned, compile: fn(&Value) -> Program) -> Policy {
+    fn read(source: &Versioned, compile: Compile) -> Policy {
         let object = source.tree();
         let spec = object.get("spec");
         let kind = spec.get("paramKind");
@@ -103,7 +109,7 @@ impl Policy {
     ///
     /// # Errors
     /// 500 if the server is shutting down.
-    pub(super) async fn program(&self) -> Result<&Program, Status> {
+    pub(super) async fn program(&self) -> Result<Arc<Program>, Status> {
         let make = || {
             let (source, compile) = (self.source.clone(), self.compile);
             move || compile(source.value().get("spec"))
@@ -113,7 +119,7 @@ impl Policy {
 }
 
 impl Program {
-    fn validating(spec: &Value) -> Program {
+    fn validating(spec: &Value) -> (Program, Spent) {
         let (scope, compiler, variables) = compiler(spec, false);
         // Messages are made without rights to ask.
         let messages = compiler.with_scope(Scope { authorizer: false, ..scope });
@@ -136,10 +142,10 @@ impl Program {
             validations: spec.get("validations").items().map(validation).collect(),
             annotations: spec.get("auditAnnotations").items().map(annotation).collect(),
         };
-        Program { variables, parts }
+        (Program { variables, parts }, compiler.spent().clone())
     }
 
-    fn mutating(spec: &Value) -> Program {
+    fn mutating(spec: &Value) -> (Program, Spent) {
         let (_, compiler, variables) = compiler(spec, true);
         let mutation = |one: &Value| match one.str_at("patchType") {
             "JSONPatch" => {
@@ -150,7 +156,7 @@ impl Program {
             }
         };
         let parts = Parts::Mutating(spec.get("mutations").items().map(mutation).collect());
-        Program { variables, parts }
+        (Program { variables, parts }, compiler.spent().clone())
     }
 }
 

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use cel::Meter;
 use object::{Cause, Details, Reason, Status, Value};
 
-use super::super::decisions::{COPY, Decisions};
+use super::super::decisions::{COPY, Decisions, Judge};
 use super::super::expression::{BUDGET, Compiled, Evaluator};
 use super::super::matching::{Asked, View};
 use super::super::{Attributes, Gate, Plugin, Shape, is_exempt};
@@ -14,7 +14,6 @@ use super::definition::{Binding, Mutation, Parts, Policy, Program};
 use super::installed::{Bound, Installed};
 use super::params::{self, Param};
 use super::{apply, in_time, request};
-use crate::authz;
 
 /// How many failures are told.
 const FAILURES_MAX: usize = 100;
@@ -25,7 +24,7 @@ const INVOCATIONS_MAX: usize = 10_000;
 /// The plugin.
 pub struct MutatingPolicies {
     installed: Installed,
-    authorizer: Arc<authz::Chain>,
+    judge: Judge,
     gate: Arc<Gate>,
 }
 
@@ -48,9 +47,9 @@ struct Failure {
 
 impl MutatingPolicies {
     /// Nothing is evaluated until the gate is open.
-    pub(crate) fn new(authorizer: Arc<authz::Chain>, gate: Arc<Gate>) -> MutatingPolicies {
+    pub(crate) fn new(judge: Judge, gate: Arc<Gate>) -> MutatingPolicies {
         let (policies, bindings) = ("mutatingadmissionpolicies", "mutatingadmissionpolicybindings");
-        MutatingPolicies { installed: Installed::new(policies, bindings, Policy::mutating), authorizer, gate }
+        MutatingPolicies { installed: Installed::new(policies, bindings, Policy::mutating), judge, gate }
     }
 }
 
@@ -90,7 +89,7 @@ impl MutatingPolicies {
         if rounds.is_second() {
             rounds.resume(object);
         }
-        let decisions = Decisions::new(&self.authorizer, what);
+        let decisions = Decisions::new(&self.judge, what);
         let mut relevant = Relevant::default();
         for bound in bound {
             relevant.add(bound, &asked, object, old, &decisions).await;
@@ -233,7 +232,7 @@ async fn mutate(
         for mutation in mutations {
             // Each copies the object.
             decisions.pace(COPY).await;
-            match patched(mutation, program, &version, namespace, &params, decisions, asked.what).await {
+            match patched(mutation, &program, &version, namespace, &params, decisions, asked.what).await {
                 Ok(None) => {}
                 Ok(Some(object)) => {
                     let object = apply::complete(object, &version.view, asked.what)?;

@@ -5,14 +5,13 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use object::{Reason, Status, Value};
 
-use super::super::decisions::{COPY, Decisions};
+use super::super::decisions::{COPY, Decisions, Judge};
 use super::super::expression::{BUDGET, Evaluator, Seen};
 use super::super::matching::{Asked, View};
 use super::super::{Attributes, Gate, Plugin, is_exempt};
 use super::definition::{Annotation, Binding, Parts, Policy, Program, Validation};
 use super::installed::{Bound, Installed};
 use super::{in_time, params, request};
-use crate::authz;
 
 /// How long a message may be that an expression makes, in bytes.
 const MESSAGE_BYTES_MAX: usize = 5 << 10;
@@ -23,7 +22,7 @@ const DENIALS_MAX: usize = 100;
 /// The plugin.
 pub struct ValidatingPolicies {
     installed: Installed,
-    authorizer: Arc<authz::Chain>,
+    judge: Judge,
     gate: Arc<Gate>,
 }
 
@@ -43,13 +42,9 @@ struct Denied<'p> {
 
 impl ValidatingPolicies {
     /// Nothing is evaluated until the gate is open.
-    pub(crate) fn new(authorizer: Arc<authz::Chain>, gate: Arc<Gate>) -> ValidatingPolicies {
+    pub(crate) fn new(judge: Judge, gate: Arc<Gate>) -> ValidatingPolicies {
         let (policies, bindings) = ("validatingadmissionpolicies", "validatingadmissionpolicybindings");
-        ValidatingPolicies {
-            installed: Installed::new(policies, bindings, Policy::validating),
-            authorizer,
-            gate,
-        }
+        ValidatingPolicies { installed: Installed::new(policies, bindings, Policy::validating), judge, gate }
     }
 }
 
@@ -65,7 +60,7 @@ impl Plugin for ValidatingPolicies {
         }
         let Some(bound) = self.installed.bound(what.reader) else { return Ok(()) };
         let asked = Asked::new(what);
-        let decisions = Decisions::new(&self.authorizer, what);
+        let decisions = Decisions::new(&self.judge, what);
         let dispatch = Dispatch { what, asked: &asked, object, old, decisions: &decisions };
         in_time(what.deadline, dispatch.policies(&bound)).await
     }
@@ -147,7 +142,7 @@ impl Dispatch<'_> {
                 match param.value(self.what).await {
                     Ok(params) => {
                         let seen = version.seen(namespace, &params);
-                        let denials = self.evaluate(policy, program, seen).await;
+                        let denials = self.evaluate(policy, &program, seen).await;
                         self.act(policy, binding, denials, denied);
                     }
                     Err(why) => keep(denied, misconfigured(Some(binding), why)),

@@ -98,7 +98,7 @@ impl Plugin for MutatingWebhooks {
     async fn admit(&self, what: &Attributes<'_>, object: &mut Value, old: &Value) -> Result<(), Status> {
         let Some(hooks) = self.hooks(what) else { return Ok(()) };
         let (asked, rounds, deadline) = (Asked::new(what), &what.rounds.webhooks, what.deadline);
-        let decisions = Decisions::new(&self.webhooks.authorizer, what);
+        let decisions = Decisions::new(&self.webhooks.judge, what);
         let is_second = rounds.is_second();
         if is_second {
             rounds.resume(object);

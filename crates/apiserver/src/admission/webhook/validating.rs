@@ -86,7 +86,7 @@ impl Plugin for ValidatingWebhooks {
         });
         let Some(hooks) = hooks else { return Ok(()) };
         let (asked, deadline) = (Asked::new(what), what.deadline);
-        let decisions = Decisions::new(&self.webhooks.authorizer, what);
+        let decisions = Decisions::new(&self.webhooks.judge, what);
         let (relevant, views) = matching(&asked, &hooks, object, old, &decisions, deadline).await?;
         let questions: Vec<Question<'_>> = relevant
             .iter()

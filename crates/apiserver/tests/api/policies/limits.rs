@@ -103,7 +103,8 @@ async fn others_get_their_turn_between_expressions() {
     let server = TestServer::start().await;
     let dear = "lists.range(50000).all(x, x >= 0)";
     in_force(&server, "dear", Vec::new(), (0..30).map(|_| validation(dear)).collect()).await;
-    let turns = counted(call(&server, "POST", MAPS, &config_map("one", &[])), |reply| {
+    let map = config_map("one", &[]);
+    let turns = counted(call(&server, "POST", MAPS, &map), |reply| {
         reply.success();
     });
     assert!(turns.await >= 30);
@@ -151,7 +152,8 @@ async fn too_many_parameters_of_several_bindings_are_a_failure() {
         "matchConstraints": (constraints("apps", "deployments")), "failurePolicy": "Fail",
         "paramKind": {"apiVersion": "v1", "kind": "ConfigMap"}, "reinvocationPolicy": "Never",
         "matchConditions": [{"name": "never", "expression": "false"}],
-        "mutations": [{"patchType": "JSONPatch", "jsonPatch": {"expression": "[]"}}]
+        "mutations": [{"patchType": "JSONPatch", "jsonPatch": {"expression":
+            "[JSONPatch{op: 'remove', path: '/spec'}]"}}]
     });
     create(&server, "mutatingadmissionpolicies", &named("MutatingAdmissionPolicy", "many", spec)).await;
     let selected = value!({"policyName": "many", "paramRef": {
@@ -164,7 +166,8 @@ async fn too_many_parameters_of_several_bindings_are_a_failure() {
     for at in 0..10 {
         add(at).await;
     }
-    let turns = counted(call(&server, "POST", DEPLOYMENTS, &deployment_of("one", 1)), |reply| {
+    let one = deployment_of("one", 1);
+    let turns = counted(call(&server, "POST", DEPLOYMENTS, &one), |reply| {
         reply.success();
     });
     assert!(turns.await >= 10);
