@@ -38,7 +38,7 @@ mod tests {
     #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
     async fn others_go_on_meanwhile() {
         let (aside, (go, waits)) = (Arc::new(Aside::default()), mpsc::channel());
-        let busy = tokio::spawn(async move { aside.run(|| waits.recv().unwrap()).await });
+        let busy = tokio::spawn(async move { aside.run(move || waits.recv().unwrap()).await });
         // With its only thread busy, the runtime would never come to this.
         tokio::spawn(async move { go.send(1).unwrap() }).await.unwrap();
         assert_eq!(busy.await.unwrap(), 1);

@@ -8,7 +8,6 @@ use object::timestamp::{Precision, Timestamp};
 
 use crate::{Checked, Entry, Expr, Issue, Kind, Literal, Type};
 use patterns::Patterns;
-pub(crate) use patterns::has_wrong_repetitions;
 
 /// How many mistakes are kept.
 const ISSUES_MAX: usize = 1_000;

@@ -1,8 +1,9 @@
-//! JSON paths in definitions of custom resources: the simple part of `k8s.io/client-go/util/jsonpath`.
+//! JSON paths in definitions of custom resources, as `k8s.io/client-go/util/jsonpath` reads them.
 //!
 //! Members (`.spec.size`, `['a.b/c']`, `.a\.b`, `.*`), items (`[0]`, `[-1]`, `[*]`), slices (`[-1:]`, `[0:6:2]`), and items
-//! that have a member (`[?(@.ready)]`), of a certain value (`[?(@.type=="Ready")]`, `[?(@.port>1024)]`). Unions and descents
-//! (`['a','b']`, `..a`) are not supported: their cost grows with each of them.
+//! that have a member (`[?(@.ready)]`), of a certain value (`[?(@.type=="Ready")]`, `[?(@.port>1024)]`), unions and descents
+//! (`['a','b']`, `..a`). The cost of the latter two grows with each of them, so that a path which has some ends with
+//! [`WORK_MAX`] values.
 
 use object::{Value, json};
 
@@ -34,7 +35,14 @@ enum Step {
     EachItem,
     Slice(Slice),
     ItemsWith(Filter),
+    /// The values of each path, one after another.
+    Union(Vec<Vec<Step>>),
+    /// The value and everything in it, as far as it has something in it.
+    Descent,
 }
+
+/// At how many values a path with unions or descents looks.
+const WORK_MAX: usize = 10_000;
 
 /// Items from one to before another, both negative from the end, and of these the first of so many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,7 +107,11 @@ impl JsonPath {
 
     /// The first value that the path leads to.
     pub fn first<'v>(&self, object: &'v Value) -> Option<&'v Value> {
-        first(object, &self.steps)
+        let is_wide = |step: &Step| matches!(step, Step::Union(_) | Step::Descent);
+        match self.steps.iter().any(is_wide) {
+            false => first(object, &self.steps),
+            true => widely(object, &self.steps),
+        }
     }
 }
 
@@ -120,7 +132,70 @@ fn first<'v>(value: &'v Value, steps: &[Step]) -> Option<&'v Value> {
         Step::ItemsWith(filter) => {
             value.items().filter(|item| filter.takes(item)).find_map(|item| first(item, rest))
         }
+        Step::Union(_) | Step::Descent => widely(value, steps),
     }
+}
+
+/// The first value to which a path with unions or descents leads.
+fn widely<'v>(value: &'v Value, steps: &[Step]) -> Option<&'v Value> {
+    let mut left = WORK_MAX;
+    all(vec![value], steps, &mut left)?.first().copied()
+}
+
+/// All values to which a path leads from these, step by step; none if there is something else on the way than upstream
+/// wants, or too much.
+fn all<'v>(mut values: Vec<&'v Value>, steps: &[Step], left: &mut usize) -> Option<Vec<&'v Value>> {
+    for step in steps {
+        let mut next = Vec::new();
+        if let Step::Union(paths) = step {
+            for path in paths {
+                next.extend(all(values.clone(), path, left)?);
+            }
+        } else {
+            for value in values.into_iter().filter(|value| !value.is_null()) {
+                *left = left.checked_sub(1)?;
+                step.follow(value, &mut next, left)?;
+            }
+        }
+        *left = left.checked_sub(next.len())?;
+        values = next;
+    }
+    Some(values)
+}
+
+impl Step {
+    /// Adds the values to which this step leads from one.
+    fn follow<'v>(&self, value: &'v Value, next: &mut Vec<&'v Value>, left: &mut usize) -> Option<()> {
+        match self {
+            Step::Member(name) => next.extend(value.as_map().and_then(|map| map.get(name))),
+            Step::EachMember => next.extend(value.entries().map(|(_, member)| member).chain(value.items())),
+            Step::Item(index) => {
+                let items = value.as_list()?;
+                next.push(items.get(place(*index, items.len())?)?);
+            }
+            Step::EachItem => next.extend(value.as_list()?),
+            Step::Slice(slice) => next.extend(slice.of(value.as_list()?)?.iter().step_by(slice.step)),
+            Step::ItemsWith(filter) => {
+                next.extend(value.as_list()?.iter().filter(|item| filter.takes(item)));
+            }
+            Step::Union(_) => {}
+            Step::Descent => descend(value, next, left)?,
+        }
+        Some(())
+    }
+}
+
+fn descend<'v>(value: &'v Value, found: &mut Vec<&'v Value>, left: &mut usize) -> Option<()> {
+    *left = left.checked_sub(1)?;
+    if value.is_empty() || (value.as_map().is_none() && value.as_list().is_none()) {
+        return Some(());
+    }
+    found.push(value);
+    value
+        .entries()
+        .map(|(_, member)| member)
+        .chain(value.items())
+        .try_for_each(|inner| descend(inner, found, left))
 }
 
 /// The place in a list that an index means, which is negative from the end.
@@ -176,6 +251,17 @@ pub(crate) fn text(value: &Value) -> String {
 fn steps(mut rest: &str) -> Option<Vec<Step>> {
     let mut steps = Vec::new();
     while !rest.is_empty() {
+        if let Some(behind) = rest.strip_prefix("..") {
+            if behind.is_empty() || behind.starts_with('.') {
+                return None;
+            }
+            steps.push(Step::Descent);
+            // The name behind it has no dot of its own.
+            let (step, behind) = if behind.starts_with('[') { bracket(behind)? } else { member(behind)? };
+            steps.push(step);
+            rest = behind;
+            continue;
+        }
         let (step, behind) = match rest.strip_prefix('.') {
             Some(behind) if behind.starts_with('[') => bracket(behind),
             Some(behind) => member(behind),
@@ -205,6 +291,10 @@ fn member(text: &str) -> Option<(Step, &str)> {
 
 fn bracket(text: &str) -> Option<(Step, &str)> {
     let inside = text.strip_prefix('[')?;
+    if let Some((parts, behind)) = union(inside) {
+        let path = |part: &str| steps(&format!("[{}]", part.trim_matches(' ')));
+        return Some((Step::Union(parts.split(',').map(path).collect::<Option<_>>()?), behind));
+    }
     if let Some(quoted) = inside.strip_prefix('\'') {
         let (name, behind) = quoted.split_once("']")?;
         return Some((Step::Member(name.replace("\\.", ".")), behind));
@@ -221,6 +311,12 @@ fn bracket(text: &str) -> Option<(Step, &str)> {
         index => Step::Item(index.parse().ok()?),
     };
     Some((step, behind))
+}
+
+/// The paths of a union, and what is behind it. As upstream, commas and brackets in names count as well.
+fn union(inside: &str) -> Option<(&str, &str)> {
+    let (parts, behind) = inside.split_once(']')?;
+    (parts.contains(',') && !parts.starts_with("?(")).then_some((parts, behind))
 }
 
 /// `start:end` or `start:end:step`, where each may be empty.

@@ -36,6 +36,7 @@ mod completeness;
 mod defaults;
 mod format;
 mod found;
+mod go_regexp;
 mod lists;
 mod node;
 mod number;
@@ -46,7 +47,7 @@ mod tests;
 mod validate;
 
 pub use check::{check, warnings};
-pub use pattern::from_go;
+pub use go_regexp::from_go;
 pub use problem::{CompileError, Problem};
 
 /// A compiled schema.

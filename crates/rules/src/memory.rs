@@ -150,6 +150,7 @@ impl Memory {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::admission::{Compiler, Returns, Scope};
 
     #[test]
     fn what_was_not_used_for_longest_is_dropped() {
@@ -179,5 +180,18 @@ mod tests {
         assert!(spent.clone().add(2).unwrap_err().contains("exceed 67108864 bytes"));
         spent.add(1).unwrap();
         assert_eq!(spent.bytes(), OWNER_BYTES_MAX);
+    }
+
+    #[test]
+    fn what_an_owner_has_compiled_is_bounded_together() {
+        let compiler = Compiler::new(Scope::default());
+        let text = |at: usize| format!(r"object.metadata.name.matches('^\\pL{{12}}{at}')");
+        compiler.compile(&text(0), Returns::Bool).unwrap();
+        let one = compiler.spent().bytes();
+        assert!(one > 200_000, "patterns count: {one}");
+        let elsewhere = compiler.with_scope(Scope { authorizer: true, ..Scope::default() });
+        while compiler.spent().add(one).is_ok() {}
+        let why = elsewhere.compile(&text(1), Returns::Bool).unwrap_err();
+        assert_eq!(why, "the compiled expressions exceed 67108864 bytes together");
     }
 }

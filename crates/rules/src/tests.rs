@@ -487,17 +487,3 @@ fn a_trial_ends_with_its_budget_and_says_nothing_then() {
     assert_eq!(told(enough), Some(whole.to_string()));
     assert_eq!((told(enough - 1), told(0)), (None, None));
 }
-
-#[test]
-fn what_an_owner_has_compiled_is_bounded_together() {
-    use crate::admission::{Compiler, Returns, Scope};
-    let compiler = Compiler::new(Scope::default());
-    let text = |at: usize| format!(r"object.metadata.name.matches('^\\pL{{12}}{at}')");
-    compiler.compile(&text(0), Returns::Bool).unwrap();
-    let one = compiler.spent().bytes();
-    assert!(one > 200_000, "patterns count: {one}");
-    let elsewhere = compiler.with_scope(Scope { authorizer: true, ..Scope::default() });
-    while compiler.spent().add(one).is_ok() {}
-    let why = elsewhere.compile(&text(1), Returns::Bool).unwrap_err();
-    assert_eq!(why, "the compiled expressions exceed 67108864 bytes together");
-}

@@ -48,7 +48,11 @@ async fn ask(
     let body = Content::Tree(body.clone());
     let operation =
         Operation { info: Arc::new(info), content_type: Some(form.to_owned()), user_agent: None, body };
-    server.perform(&admin(), "uid", endpoint, operation, &query, &Warnings::default()).await.map(value_of)
+    let later = Instant::now() + overload::REQUEST_WITHIN;
+    server
+        .perform(&admin(), "uid", endpoint, operation, &query, (later, &Warnings::default()))
+        .await
+        .map(value_of)
 }
 
 async fn server_with_pod() -> (TestServer, Value) {

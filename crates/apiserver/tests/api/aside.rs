@@ -77,21 +77,6 @@ fn definition(rule: &str) -> Value {
 
 const THINGS: &str = "/apis/example.com/v1/namespaces/default/things";
 
-/// Waits until things are served.
-async fn established(server: &TestServer) {
-    let path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions?watch=1&resourceVersion=0";
-    let mut watch = Watch::open(server, path).await;
-    loop {
-        let event = watch.next().await.expect("the watch goes on");
-        let is_established = |condition: &Value| {
-            condition.str_at("type") == "Established" && condition.str_at("status") == "True"
-        };
-        if event.at("object.status.conditions").items().any(is_established) {
-            return;
-        }
-    }
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn rules_of_objects() {
     let (server, events) = server().await;

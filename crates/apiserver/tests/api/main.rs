@@ -24,6 +24,7 @@ mod meanwhile;
 mod network;
 mod operations;
 mod patch;
+mod patterns;
 mod policies;
 mod protobuf;
 mod quota;

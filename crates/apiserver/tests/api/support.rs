@@ -182,3 +182,17 @@ pub const CONFIG_MAPS: &str = "/api/v1/namespaces/default/configmaps";
 pub const PODS: &str = "/api/v1/namespaces/default/pods";
 /// The deployments of the same namespace.
 pub const DEPLOYMENTS: &str = "/apis/apps/v1/namespaces/default/deployments";
+
+/// Waits until a custom resource is served, of which there is one definition.
+pub async fn established(server: &TestServer) {
+    let path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions?watch=1&resourceVersion=0";
+    let mut watch = Watch::open(server, path).await;
+    let is_established =
+        |condition: &Value| condition.str_at("type") == "Established" && condition.str_at("status") == "True";
+    loop {
+        let event = watch.next().await.expect("the watch goes on");
+        if event.at("object.status.conditions").items().any(is_established) {
+            return;
+        }
+    }
+}

@@ -7,7 +7,6 @@ use regex::{Regex, RegexBuilder};
 
 use crate::EvaluationError;
 use crate::operation::{Context, Operation, no_overload};
-use crate::validate::has_wrong_repetitions;
 use crate::value::{Evaluated, Value};
 
 /// How large a compiled regular expression may be, in bytes.
@@ -133,11 +132,7 @@ pub(crate) fn compile_regex(pattern: &str) -> Result<(Regex, usize), String> {
 }
 
 fn compile(pattern: &str, bytes_max: usize) -> Result<Regex, WrongPattern> {
-    if has_wrong_repetitions(pattern) {
-        let why = "error parsing regexp: invalid nested repetition operator";
-        return Err(WrongPattern::Other(why.to_owned()));
-    }
-    let translated = object::structural::from_go(pattern);
+    let translated = object::structural::from_go(pattern).map_err(WrongPattern::Other)?;
     RegexBuilder::new(&translated).size_limit(bytes_max).dfa_size_limit(REGEX_BYTES_MAX).build().map_err(
         |error| {
             let why = format!("error parsing regexp: {error}");

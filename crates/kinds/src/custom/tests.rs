@@ -41,6 +41,18 @@ fn paths_lead_to_the_first_value() {
         (".status.conditions[?(@.code<8)].type", value!("Ready")),
         (".status.conditions[?(@.type==')]')].type", Value::Null),
         (".spec.names[?(@=='y')]", value!("y")),
+        (".spec['absent','size']", value!(3i64)),
+        (".spec['size', 'ratio']", value!(3i64)),
+        (".spec.names[1,0]", value!("y")),
+        (".spec.names[0,5]", Value::Null),
+        (".status.conditions['type',0].type", value!("Synced")),
+        ("..code", value!(7i64)),
+        (".status..status", value!("False")),
+        (".spec..k", value!(1i64)),
+        (".spec.box..*", value!(1i64)),
+        (".status..[0]", Value::Null),
+        (".status.conditions..['code','type']", value!(7i64)),
+        ("..nothing", Value::Null),
         (".spec.absent.deep", Value::Null),
         (".spec.names[5]", Value::Null),
         (".spec.names[-3]", Value::Null),
@@ -53,7 +65,9 @@ fn paths_lead_to_the_first_value() {
         "",
         "spec",
         ".",
-        "..a",
+        "...a",
+        ".a..",
+        ".a[x,y]",
         ".a[",
         ".a[x]",
         ".a['b'",
@@ -64,6 +78,18 @@ fn paths_lead_to_the_first_value() {
     ] {
         assert_eq!(JsonPath::parse(path), Err(JsonPathError(path.to_owned())));
     }
+}
+
+/// Each union and each descent multiplies the work.
+#[test]
+fn paths_that_lead_too_far_lead_nowhere() {
+    let unions = format!(".spec{}", "['x','x']".repeat(60));
+    let deep = (0..60).fold(value!({"leaf": 1i64}), |inner, _| value!({"x": inner}));
+    let object = value!({"spec": deep});
+    assert_eq!(JsonPath::parse(&unions).unwrap().first(&object), None);
+    let descents = format!("{}..leaf", "..x".repeat(20));
+    assert_eq!(JsonPath::parse(&descents).unwrap().first(&object), None);
+    assert_eq!(JsonPath::parse("..x..leaf").unwrap().first(&object), Some(&value!(1i64)));
 }
 
 #[test]

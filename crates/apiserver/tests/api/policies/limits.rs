@@ -173,7 +173,7 @@ async fn too_many_parameters_of_several_bindings_are_a_failure() {
     assert!(turns.await >= 10);
     add(10).await;
     let (code, _, message) = call(&server, "POST", DEPLOYMENTS, &deployment_of("two", 1)).await.status();
-    assert_eq!(code, 422, "{message}");
+    assert_eq!(code, 403, "{message}");
     let why = "policy 'many' with binding 'b10' denied request: the bindings for the request have more than 10000 sets of parameters together";
     assert_eq!(message, why);
 }
