@@ -40,6 +40,7 @@ pub mod openapi;
 pub mod options;
 mod overload;
 pub mod pki;
+mod plugins;
 mod policy_types;
 pub mod registry;
 pub mod request;
@@ -52,13 +53,8 @@ pub mod tokens;
 pub mod user;
 mod websocket;
 
-use admission::{
-    Certificates, Chain, ClaimResize, DeclaredFeatures, DefaultIngressClass, DefaultStorageClass,
-    DefaultTolerationSeconds, Gate, Judge, LimitRanger, MutatingPolicies, MutatingWebhooks,
-    NamespaceLifecycle, NodeRestriction, Plugin, PodPriority, PodResize, PodSecurity, ResourceQuota,
-    RuntimeClass, ServiceAccountAdmission, TaintNodesByCondition, TopologyLabels, ValidatingPolicies,
-    ValidatingWebhooks, WebhookMetrics, Webhooks,
-};
+use admission::configuration::Configuration;
+use admission::{Gate, Judge, Plugin, Selection, WebhookMetrics, Webhooks};
 use authn::Authenticator;
 use authz::{Authorizer, Masters, NodeAuthorizer, NodeCollections, Rbac};
 use cache::{CacheError, CacheMetrics, Hub};
@@ -159,10 +155,10 @@ pub enum StartError {
 /// Additions to the built-in parts of a server.
 #[derive(Default)]
 pub struct Extensions {
-    /// The defaults and exemptions of the built-in PodSecurity plugin.
-    pub pod_security: admission::pod_security::Config,
-    /// What is used only where a quota limits it.
-    pub resource_quota: admission::resource_quota::Config,
+    /// The configuration of the built-in admission plugins.
+    pub admission: Configuration,
+    /// Which of them are on.
+    pub selection: Selection,
     /// Admission plugins, which run after the built-in ones and before webhooks and quotas.
     pub plugins: Vec<Arc<dyn Plugin>>,
     /// How webhooks of admission and of conversion are reached; over the network of this host by default.
@@ -242,8 +238,9 @@ impl ApiServer {
         let metrics = WebhookMetrics::new(&config.exposition);
         let judge = Judge { authorizer: Arc::clone(&authorizer), aside: Arc::clone(&registry.aside) };
         let webhooks = Webhooks::new(clock.clone(), Arc::clone(&dialer), metrics, judge.clone());
-        let configs = (extensions.pod_security, extensions.resource_quota);
-        registry.admission = admission_chain(&clock, &judge, configs, extensions.plugins, &webhooks);
+        let configuration = extensions.admission;
+        let parts = plugins::Parts { clock: clock.clone(), judge, webhooks, configuration };
+        registry.admission = plugins::chain(&parts, &extensions.selection, extensions.plugins);
         registry.observer = extensions.observer;
         #[cfg(test)]
         extensions.hooks.into_iter().for_each(|hook| registry.hooks.add(hook));
@@ -283,7 +280,7 @@ impl ApiServer {
             Err(status) if status.code == FULL => bootstrap::run_later(&server, config, &status),
             done => done.map_err(StartError::Bootstrap)?,
         }
-        server.go_on(publisher, webhooks.gate());
+        server.go_on(publisher, parts.webhooks.gate());
         Ok(server)
     }
 }
@@ -398,44 +395,6 @@ fn authorizers(
     members.extend(more);
     members.extend([Arc::new(node) as _, Arc::clone(&rbac) as _]);
     Ok((Arc::new(authz::Chain::new(members)), rbac))
-}
-
-/// The plugins in upstream's order (`AllOrderedPlugins`). What `ClusterTrustBundleAttest` demands is a guard. Those that come from outside follow, then webhooks; the last one
-/// charges quotas, only for what all others accept.
-fn admission_chain(
-    clock: &Clock,
-    judge: &Judge,
-    (pod_security, resource_quota): (admission::pod_security::Config, admission::resource_quota::Config),
-    more: Vec<Arc<dyn Plugin>>,
-    webhooks: &Arc<Webhooks>,
-) -> Chain {
-    let authorizer = &judge.authorizer;
-    let mut plugins: Vec<Arc<dyn Plugin>> = vec![
-        Arc::new(NamespaceLifecycle),
-        Arc::new(LimitRanger),
-        Arc::new(ServiceAccountAdmission { clock: clock.clone() }),
-        Arc::new(NodeRestriction { authorizer: Arc::clone(authorizer) }),
-        Arc::new(TaintNodesByCondition),
-        Arc::new(PodSecurity { config: pod_security }),
-        Arc::new(PodPriority),
-        Arc::new(DefaultTolerationSeconds),
-        Arc::new(DefaultStorageClass),
-        Arc::new(ClaimResize),
-        Arc::new(RuntimeClass),
-        Arc::new(Certificates { authorizer: Arc::clone(authorizer) }),
-        Arc::new(DefaultIngressClass),
-        Arc::new(TopologyLabels),
-        Arc::new(DeclaredFeatures),
-        Arc::new(PodResize),
-    ];
-    plugins.extend(more);
-    let gate = webhooks.gate();
-    plugins.push(Arc::new(MutatingPolicies::new(judge.clone(), Arc::clone(gate))));
-    plugins.push(Arc::new(MutatingWebhooks::new(Arc::clone(webhooks))));
-    plugins.push(Arc::new(ValidatingPolicies::new(judge.clone(), Arc::clone(gate))));
-    plugins.push(Arc::new(ValidatingWebhooks::new(Arc::clone(webhooks))));
-    plugins.push(Arc::new(ResourceQuota::new(clock.clone(), resource_quota)));
-    Chain::new(plugins)
 }
 
 fn check_service_cidrs(networks: &[IpNet]) -> Result<(), StartError> {

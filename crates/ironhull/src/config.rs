@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
+use apiserver::admission::Selection;
 use apiserver::admission::configuration::Configuration;
 use ipnet::IpNet;
 use jiff::SignedDuration;
@@ -72,6 +73,8 @@ pub struct ServerConfig {
     pub event_ttl: std::time::Duration,
     /// The configuration of admission plugins.
     pub admission: Configuration,
+    /// Which of them are on.
+    pub plugins: Selection,
     /// The loss of data that is accepted.
     pub accept_loss: Option<String>,
     /// Whether this machine runs pods.
@@ -114,6 +117,8 @@ impl ServerConfig {
             signing_duration: signing_duration(&flags.cluster_signing_duration)?,
             event_ttl: event_ttl(&flags.event_ttl)?,
             admission: admission(flags.admission_control_config_file.as_deref())?,
+            plugins: Selection::read(&flags.enable_admission_plugins, &flags.disable_admission_plugins)
+                .map_err(|why| anyhow::anyhow!("{why}"))?,
             accept_loss: flags.accept_data_loss,
             agent: !flags.disable_agent,
             node: NodeSettings::validate(flags.data_dir, flags.node, flags.disable, cluster)?,

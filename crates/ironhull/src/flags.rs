@@ -102,8 +102,14 @@ pub struct ServerFlags {
     /// How long events are kept; 0 keeps them forever.
     #[arg(long, value_name = "DURATION", default_value = "1h0m0s")]
     pub event_ttl: String,
-    /// A file with the configuration of admission plugins (AdmissionConfiguration): defaults and exemptions of PodSecurity,
-    /// and what is used only where a ResourceQuota limits it.
+    /// Admission plugins to turn on in addition to those that are on by default. Their order does not matter.
+    #[arg(long, value_name = "PLUGIN", value_delimiter = ',')]
+    pub enable_admission_plugins: Vec<String>,
+    /// Admission plugins to turn off that are on by default.
+    #[arg(long, value_name = "PLUGIN", value_delimiter = ',')]
+    pub disable_admission_plugins: Vec<String>,
+    /// A file with the configuration of admission plugins (AdmissionConfiguration): PodSecurity, ResourceQuota,
+    /// PodNodeSelector, PodTolerationRestriction, EventRateLimit.
     #[arg(long, value_name = "FILE")]
     pub admission_control_config_file: Option<PathBuf>,
     /// Start despite damaged or missing data, and accept the loss. When the server refuses to start, it says what is lost

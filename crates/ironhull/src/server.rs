@@ -54,10 +54,9 @@ pub async fn run(config: ServerConfig) -> anyhow::Result<()> {
     let measured = exposition.with(store::Metrics::register);
     let store = state::open(data_dir, config.accept_loss.as_deref(), clock.clone(), measured).await?;
     let api = Config { exposition: exposition.clone(), ..api_config(&config) };
-    let admission = config.admission.clone();
     let extensions = Extensions {
-        pod_security: admission.pod_security,
-        resource_quota: admission.resource_quota,
+        admission: config.admission.clone(),
+        selection: config.plugins.clone(),
         ..Extensions::default()
     };
     let server = ApiServer::start_with(&api, Arc::clone(&store), clock.clone(), extensions).await?;

@@ -21,6 +21,11 @@ impl Chain {
         self.0.iter().any(|plugin| plugin.unsettles(what))
     }
 
+    /// The names of the plugins, in their order.
+    pub fn names(&self) -> Vec<&'static str> {
+        self.0.iter().map(|plugin| plugin.name()).collect()
+    }
+
     /// Lets every plugin change the object. If one that may change fields of others has changed it, it and the plugins
     /// before it that need reinvocation are called again.
     ///

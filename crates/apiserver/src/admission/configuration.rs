@@ -6,15 +6,16 @@ use std::path::{Path, PathBuf};
 use object::{Value, yaml};
 use serde::Deserialize;
 
-use super::{pod_security, resource_quota};
+use super::optional::{Selectors, event_rate_limit, toleration_restriction};
+use super::{DocumentError, pod_security, resource_quota};
 
 const GROUP: &str = "apiserver.config.k8s.io";
 const KIND: &str = "AdmissionConfiguration";
 /// Both are alike.
 const VERSIONS: [&str; 2] = ["v1", "v1alpha1"];
-const POD_SECURITY: &str = "PodSecurity";
 /// The plugins that have a configuration.
-const PLUGINS: [&str; 2] = [POD_SECURITY, "ResourceQuota"];
+const PLUGINS: [&str; 5] =
+    ["PodSecurity", "ResourceQuota", "PodNodeSelector", "PodTolerationRestriction", "EventRateLimit"];
 
 /// The configuration of the plugins that have one.
 #[derive(Clone, Debug, Default)]
@@ -23,6 +24,12 @@ pub struct Configuration {
     pub pod_security: pod_security::Config,
     /// That of ResourceQuota.
     pub resource_quota: resource_quota::Config,
+    /// That of PodNodeSelector.
+    pub node_selectors: Selectors,
+    /// That of PodTolerationRestriction.
+    pub tolerations: toleration_restriction::Config,
+    /// That of EventRateLimit.
+    pub event_limits: event_rate_limit::Config,
     /// Plugins that the file names and that have no configuration here. Like upstream, this server ignores them.
     pub ignored: Vec<String>,
 }
@@ -64,21 +71,15 @@ pub enum ConfigurationError {
         /// The cause.
         source: object::TypedError,
     },
-    /// The configuration of PodSecurity cannot be used.
-    #[error("{path}, plugin PodSecurity")]
-    PodSecurity {
+    /// The configuration of a plugin cannot be used.
+    #[error("{path}, plugin {plugin}")]
+    Plugin {
         /// The file.
         path: PathBuf,
+        /// The plugin.
+        plugin: String,
         /// The cause.
-        source: pod_security::ConfigError,
-    },
-    /// The configuration of ResourceQuota cannot be used.
-    #[error("{path}, plugin ResourceQuota")]
-    ResourceQuota {
-        /// The file.
-        path: PathBuf,
-        /// The cause.
-        source: resource_quota::ConfigError,
+        source: Box<DocumentError>,
     },
 }
 
@@ -127,17 +128,27 @@ impl Configuration {
                 }
                 _ => continue,
             };
-            if plugin.name == POD_SECURITY {
-                let config = pod_security::Config::from_document(&content);
-                read.pod_security =
-                    config.map_err(|source| ConfigurationError::PodSecurity { path, source })?;
-            } else {
-                let config = resource_quota::Config::from_document(&content);
-                read.resource_quota =
-                    config.map_err(|source| ConfigurationError::ResourceQuota { path, source })?;
-            }
+            read.configure(&plugin.name, &content).map_err(|source| ConfigurationError::Plugin {
+                path,
+                plugin: plugin.name,
+                source: Box::new(source),
+            })?;
         }
         Ok(read)
+    }
+
+    /// Reads the configuration of a plugin.
+    fn configure(&mut self, plugin: &str, content: &Value) -> Result<(), DocumentError> {
+        match plugin {
+            "PodSecurity" => self.pod_security = pod_security::Config::from_document(content)?,
+            "ResourceQuota" => self.resource_quota = resource_quota::Config::from_document(content)?,
+            "PodNodeSelector" => self.node_selectors = Selectors::from_document(content),
+            "PodTolerationRestriction" => {
+                self.tolerations = toleration_restriction::Config::from_document(content)?;
+            }
+            _ => self.event_limits = event_rate_limit::Config::from_document(content)?,
+        }
+        Ok(())
     }
 }
 

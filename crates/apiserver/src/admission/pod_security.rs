@@ -20,7 +20,6 @@ mod pod;
 #[cfg(test)]
 mod tests;
 
-pub use configuration::ConfigError;
 pub use level::{Level, LevelVersion, Policy, Version};
 
 use evaluate::Findings;

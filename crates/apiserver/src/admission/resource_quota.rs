@@ -45,7 +45,7 @@ mod quota;
 #[cfg(test)]
 mod tests;
 
-pub use configuration::{Config, ConfigError};
+pub use configuration::Config;
 
 use decide::Request;
 use ledger::{Charge, Ledger, Refusal, Server};

@@ -367,8 +367,8 @@ plugins:
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("admission.yaml");
     std::fs::write(&path, FILE).unwrap();
-    let pod_security = Configuration::read(&path).unwrap().pod_security;
-    let server = TestServer::with(Extensions { pod_security, ..Extensions::default() }).await;
+    let admission = Configuration::read(&path).unwrap();
+    let server = TestServer::with(Extensions { admission, ..Extensions::default() }).await;
     let free = value!({"metadata": {"name": "free", "labels": {
         "pod-security.kubernetes.io/enforce": "privileged", "pod-security.kubernetes.io/warn": "privileged"
     }}});

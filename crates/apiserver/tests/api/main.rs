@@ -25,6 +25,7 @@ mod network;
 mod operations;
 mod patch;
 mod patterns;
+mod plugins;
 mod policies;
 mod protobuf;
 mod quota;

@@ -283,8 +283,8 @@ plugins:
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("admission.yaml");
     std::fs::write(&path, FILE).unwrap();
-    let resource_quota = Configuration::read(&path).unwrap().resource_quota;
-    let server = TestServer::with(Extensions { resource_quota, ..Extensions::default() }).await;
+    let admission = Configuration::read(&path).unwrap();
+    let server = TestServer::with(Extensions { admission, ..Extensions::default() }).await;
     let account = value!({"metadata": {"name": "default"}});
     server.create("", "serviceaccounts", "default", account).await.unwrap();
     let why = "pods \"p\" is forbidden: insufficient quota to consume: count/pods";

@@ -9,30 +9,16 @@ use serde::Deserialize;
 
 use super::Config;
 use super::level::{LEVEL_WRONG, Level, LevelVersion, Policy, VERSION_WRONG, Version};
+use crate::admission::{Accepted, DocumentError};
 
-const GROUP: &str = "pod-security.admission.config.k8s.io";
 const KIND: &str = "PodSecurityConfiguration";
-/// All are alike.
-const VERSIONS: [&str; 3] = ["v1", "v1beta1", "v1alpha1"];
-
-/// Why a document cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// It is another kind of document.
-    #[error("expected {KIND} of {GROUP}/v1, found {kind:?} of {api_version:?}")]
-    Kind {
-        /// Its kind.
-        kind: String,
-        /// Its version.
-        api_version: String,
-    },
-    /// It has an unknown field, or a field of another type.
-    #[error("cannot read {KIND}")]
-    Form(#[from] object::TypedError),
-    /// Its values are not valid.
-    #[error("{KIND} is invalid: {0}")]
-    Invalid(Errors),
-}
+const DOCUMENT: Accepted = Accepted {
+    shown: ("pod-security.admission.config.k8s.io/v1", KIND),
+    others: &[
+        ("pod-security.admission.config.k8s.io/v1beta1", KIND),
+        ("pod-security.admission.config.k8s.io/v1alpha1", KIND),
+    ],
+};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -69,13 +55,8 @@ impl Config {
     ///
     /// # Errors
     /// Why it cannot be used.
-    pub fn from_document(document: &Value) -> Result<Config, ConfigError> {
-        let (kind, api_version) = (document.str_at("kind"), document.str_at("apiVersion"));
-        let version = api_version.strip_prefix(GROUP).and_then(|rest| rest.strip_prefix('/'));
-        if kind != KIND || !version.is_some_and(|version| VERSIONS.contains(&version)) {
-            return Err(ConfigError::Kind { kind: kind.to_owned(), api_version: api_version.to_owned() });
-        }
-        let Document { defaults, exemptions, .. } = object::from_value(document)?;
+    pub fn from_document(document: &Value) -> Result<Config, DocumentError> {
+        let Document { defaults, exemptions, .. } = DOCUMENT.read(document)?;
         let defaults = defaults.unwrap_or_default();
         let mut errors = Errors::new();
         let mut mode = |name: &str, level: &Option<String>, version: &Option<String>| LevelVersion {
@@ -98,7 +79,7 @@ impl Config {
         let is_class = names::is_dns1123_subdomain;
         check_each(&mut errors, "runtimeClasses", &config.exempt_runtime_classes, is_class);
         check_each(&mut errors, "usernames", &config.exempt_users, |_| Vec::new());
-        errors.into_result().map_err(ConfigError::Invalid)?;
+        DOCUMENT.check_values(errors)?;
         Ok(config)
     }
 }
@@ -147,6 +128,8 @@ mod tests {
 
     use super::*;
 
+    const GROUP: &str = "pod-security.admission.config.k8s.io";
+
     fn read(text: &str) -> Result<Config, String> {
         let document = yaml::parse(text.as_bytes()).unwrap();
         Config::from_document(&document).map_err(|error| causes::chain(&error))
@@ -154,7 +137,7 @@ mod tests {
 
     #[test]
     fn a_document_sets_defaults_and_exemptions() {
-        for version in VERSIONS {
+        for version in ["v1", "v1beta1", "v1alpha1"] {
             let config = read(&format!(
                 "apiVersion: {GROUP}/{version}
 kind: {KIND}

@@ -4,6 +4,7 @@ use object::patch::merge_patch;
 use object::{Value, value};
 
 use super::*;
+use crate::admission::configuration::Configuration;
 use crate::testing::{TestServer, admin};
 use crate::user::User;
 
@@ -261,7 +262,11 @@ fn labels() {
 
 /// A server with a namespace that has these labels and the account that pods run as.
 async fn server(labels: Value, config: Config) -> TestServer {
-    let server = TestServer::with(crate::Extensions { pod_security: config, ..Default::default() }).await;
+    let server = TestServer::with(crate::Extensions {
+        admission: Configuration { pod_security: config, ..Configuration::default() },
+        ..Default::default()
+    })
+    .await;
     server
         .create("", "namespaces", "", value!({"metadata": {"name": "team", "labels": labels}}))
         .await

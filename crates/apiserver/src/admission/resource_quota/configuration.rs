@@ -7,40 +7,21 @@ use semantics::quota::{Scope, scopes};
 use serde::Deserialize;
 
 use super::limited::Limited;
+use crate::admission::{Accepted, DocumentError};
 
-const GROUP: &str = "apiserver.config.k8s.io";
-const KIND: &str = "ResourceQuotaConfiguration";
-/// All are alike.
-const KINDS: [(&str, &str); 3] = [
-    ("apiserver.config.k8s.io/v1", KIND),
-    ("resourcequota.admission.k8s.io/v1beta1", "Configuration"),
-    ("resourcequota.admission.k8s.io/v1alpha1", "Configuration"),
-];
+const DOCUMENT: Accepted = Accepted {
+    shown: ("apiserver.config.k8s.io/v1", "ResourceQuotaConfiguration"),
+    others: &[
+        ("resourcequota.admission.k8s.io/v1beta1", "Configuration"),
+        ("resourcequota.admission.k8s.io/v1alpha1", "Configuration"),
+    ],
+};
 const OPERATORS: [&str; 4] = ["In", "NotIn", "Exists", "DoesNotExist"];
 
 /// Which resources are used only where a quota limits them.
 #[derive(Clone, Debug, Default)]
 pub struct Config {
     pub(super) limited: Vec<Limited>,
-}
-
-/// Why a document cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// It is another kind of document.
-    #[error("expected {KIND} of {GROUP}/v1, found {kind:?} of {api_version:?}")]
-    Kind {
-        /// Its kind.
-        kind: String,
-        /// Its version.
-        api_version: String,
-    },
-    /// It has an unknown field, or a field of another type.
-    #[error("cannot read {KIND}")]
-    Form(#[from] object::TypedError),
-    /// Its values are not valid.
-    #[error("{KIND} is invalid: {0}")]
-    Invalid(Errors),
 }
 
 #[derive(Deserialize)]
@@ -79,12 +60,8 @@ impl Config {
     ///
     /// # Errors
     /// Why it cannot be used.
-    pub fn from_document(document: &Value) -> Result<Config, ConfigError> {
-        let (kind, api_version) = (document.str_at("kind"), document.str_at("apiVersion"));
-        if !KINDS.contains(&(api_version, kind)) {
-            return Err(ConfigError::Kind { kind: kind.to_owned(), api_version: api_version.to_owned() });
-        }
-        let Document { limited_resources, .. } = object::from_value(document)?;
+    pub fn from_document(document: &Value) -> Result<Config, DocumentError> {
+        let Document { limited_resources, .. } = DOCUMENT.read(document)?;
         let mut errors = Errors::new();
         let root = Path::root("limitedResources");
         let mut limited = Vec::new();
@@ -109,7 +86,7 @@ impl Config {
                 scopes: scopes_of(given),
             });
         }
-        errors.into_result().map_err(ConfigError::Invalid)?;
+        DOCUMENT.check_values(errors)?;
         Ok(Config { limited })
     }
 }
@@ -137,7 +114,7 @@ mod tests {
 
     #[test]
     fn a_document_limits_resources() {
-        for (api_version, kind) in KINDS {
+        for (api_version, kind) in DOCUMENT.others.iter().chain([&DOCUMENT.shown]) {
             let config = read(&format!(
                 "apiVersion: {api_version}
 kind: {kind}
@@ -157,12 +134,17 @@ limitedResources:
             let scopes: Vec<String> = pods.scopes.iter().map(Scope::to_string).collect();
             assert_eq!(scopes, ["{PriorityClass In [high higher]}", "{BestEffort Exists []}"]);
         }
-        assert!(read(&format!("apiVersion: {GROUP}/v1\nkind: {KIND}\n")).unwrap().limited.is_empty());
+        assert!(
+            read(&format!("apiVersion: {}\nkind: {}\n", DOCUMENT.shown.0, DOCUMENT.shown.1))
+                .unwrap()
+                .limited
+                .is_empty()
+        );
     }
 
     #[test]
     fn mistakes_are_named() {
-        let start = format!("apiVersion: {GROUP}/v1\nkind: {KIND}\n");
+        let start = format!("apiVersion: {}\nkind: {}\n", DOCUMENT.shown.0, DOCUMENT.shown.1);
         for (text, expected) in [
             (
                 "apiVersion: v1\nkind: ConfigMap\n".to_owned(),

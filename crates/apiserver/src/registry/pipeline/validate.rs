@@ -2,6 +2,7 @@
 
 use object::field::Errors;
 use object::{Status, Value};
+use tokio::time::timeout_at;
 
 use super::super::metadata;
 use super::super::write::{Effect, Part, WriteRequest};
@@ -31,14 +32,14 @@ pub(super) async fn validate(
     };
     let takes_long = !matches!(write.part, Part::Status) && strategy.takes_long(object);
     let mut errors = match takes_long {
-        true => aside.run(|| own_errors(write, old)).await,
+        true => in_time(write, aside.run(|| own_errors(write, old))).await?,
         false => own_errors(write, old),
     };
     let of_rules = match strategy.validate_rules(object, old, &errors, Some(BRIEF)) {
         Some(of_rules) => of_rules,
         None => {
-            let whole = aside.run(|| strategy.validate_rules(object, old, &errors, None)).await;
-            whole.unwrap_or_default()
+            let whole = aside.run(|| strategy.validate_rules(object, old, &errors, None));
+            in_time(write, whole).await?.unwrap_or_default()
         }
     };
     errors.append(of_rules);
@@ -48,6 +49,12 @@ pub(super) async fn validate(
     let tolerated = errors.tolerated().iter().map(ToString::to_string);
     tolerated.chain(strategy.warnings(object, write.old())).for_each(|warning| warnings.add(warning));
     Ok(())
+}
+
+/// Work that waits for its place no longer than the request has time.
+async fn in_time<T>(write: &WriteRequest<'_>, work: impl Future<Output = T>) -> Result<T, Status> {
+    let late = |_| Status::timeout("request did not complete within requested timeout", 0);
+    timeout_at(write.call.deadline, work).await.map_err(late)
 }
 
 /// What is wrong with an object, apart from the rules of its definition.
