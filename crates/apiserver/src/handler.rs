@@ -116,11 +116,10 @@ impl ApiServer {
             let (size, as_kept) = (answer.body.size(), format == Format::default());
             Ok(self.overload.answer(size, as_kept, || writer.write(&endpoint, answer)).await)
         });
-        let since = tokio::time::Instant::now();
         let mut response = overload::within(allowed, answer).await?;
-        if let Some(allowed) = allowed {
+        if allowed.is_some() {
             // A list is sent while it is made, and holds its versions until then.
-            response.extensions_mut().insert(serve::Until(since + allowed));
+            response.extensions_mut().insert(serve::Until(deadline));
         }
         Ok(response)
     }
