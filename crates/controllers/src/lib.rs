@@ -17,6 +17,7 @@
 //! | `servicecidr` | the networks from which Services get addresses, ready and kept while they are used |
 //! | `ipaddress` | an object for each address of a Service, and none for others |
 //! | `clusterdns` | the Service of cluster DNS, and its endpoints on the nodes |
+//! | `clusterroleaggregation` | the rules of ClusterRoles that are made of others |
 //! | `resourcequota` | what is used of each quota |
 //! | `bootstraptokens` | the expiry of the tokens that machines join with, and their signatures |
 //! | `storageversionmigrator` | the storage of objects in the form that the server stores now |
@@ -41,6 +42,7 @@ use tokio_util::sync::CancellationToken;
 mod bootstraptokens;
 mod certificates;
 mod clusterdns;
+mod clusterroleaggregation;
 mod daemonset;
 mod deployment;
 mod endpoints;
@@ -172,6 +174,7 @@ async fn run_all(context: Context, cancel: CancellationToken) {
         rootca::RootCaPublisher,
         nodeipam::NodeIpam,
         clusterdns::ClusterDns,
+        clusterroleaggregation::ClusterRoleAggregation,
         servicecidr::ServiceCidrs,
         ipaddress::AddressRepair,
         podgc::PodGc,

@@ -15,6 +15,7 @@ use k8s_openapi::api::core::v1::{
 };
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::{IPAddress, ServiceCIDR};
+use k8s_openapi::api::rbac::v1::ClusterRole;
 use object::ObjectKey;
 use serde_json::{Value as Json, json};
 
@@ -339,6 +340,39 @@ async fn credentials(cluster: &RealCluster) {
 }
 
 /// Owners that go, with their dependents and without.
+/// Roles that are made of others, of which one goes again.
+async fn roles(cluster: &RealCluster) {
+    let rule =
+        |resource: &str| json!([{"apiGroups": ["example.com"], "verbs": ["get"], "resources": [resource]}]);
+    let label = json!({"rbac.authorization.k8s.io/aggregate-to-view": "true"});
+    create::<ClusterRole>(
+        cluster,
+        json!({"metadata": {"name": "part", "labels": label}, "rules": rule("widgets")}),
+    )
+    .await;
+    let has = |role: &ClusterRole| {
+        role.rules.iter().flatten().any(|rule| {
+            rule.resources
+                .as_ref()
+                .is_some_and(|resources| resources.iter().any(|resource| resource == "widgets"))
+        })
+    };
+    // By way of each other.
+    for name in ["view", "edit", "admin"] {
+        cluster.until_one::<ClusterRole>("the gathered rule", &ObjectKey::cluster(name), has).await;
+    }
+    let key = ObjectKey::cluster("view");
+    let view = cluster.client.get::<ClusterRole>(&key).await.unwrap();
+    remove::<ClusterRole>(cluster, "part").await;
+    for name in ["view", "edit", "admin"] {
+        cluster
+            .until_one::<ClusterRole>("the end of the rule", &ObjectKey::cluster(name), |role| !has(role))
+            .await;
+    }
+    let after = cluster.client.get::<ClusterRole>(&key).await.unwrap();
+    assert_eq!(after.rules.unwrap().len(), view.rules.unwrap().len() - 1);
+}
+
 async fn garbage(cluster: &RealCluster) {
     let orphan = DeleteOptions { propagation: Some(Propagation::Orphan), ..DeleteOptions::default() };
     let key = ObjectKey::namespaced("default", "set");
@@ -370,6 +404,7 @@ async fn the_role_of_each_controller_suffices() {
     services(&cluster).await;
     namespaces(&cluster).await;
     credentials(&cluster).await;
+    roles(&cluster).await;
     silence(&cluster).await;
     garbage(&cluster).await;
     cluster
