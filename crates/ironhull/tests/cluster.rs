@@ -22,6 +22,8 @@ mod attacks;
 mod bad_pods;
 #[path = "cluster/bounds.rs"]
 mod bounds;
+#[path = "cluster/charts.rs"]
+mod charts;
 #[path = "cluster/clean_up.rs"]
 mod clean_up;
 #[path = "cluster/cni.rs"]
@@ -58,12 +60,16 @@ mod joining;
 mod kube_rs;
 #[path = "cluster/kubectl.rs"]
 mod kubectl;
+#[path = "cluster/kubectl_forms.rs"]
+mod kubectl_forms;
 #[path = "cluster/lifecycle.rs"]
 mod lifecycle;
 #[path = "cluster/metrics.rs"]
 mod metrics;
 #[path = "cluster/network_policy.rs"]
 mod network_policy;
+#[path = "cluster/operator.rs"]
+mod operator;
 #[path = "cluster/overlay.rs"]
 mod overlay;
 #[path = "cluster/pods.rs"]
@@ -110,6 +116,9 @@ use support::SharedCluster;
 const TRIALS_AT_ONCE: usize = 4;
 
 fn main() {
+    if operator::is_program() {
+        return operator::program::main();
+    }
     let shared = Arc::new(SharedCluster::default());
     let hosts = Arc::new(SharedCluster::with_agents(2));
     let trials: Vec<Trial> = [
@@ -132,7 +141,9 @@ fn main() {
         python::trials(&shared),
         javascript::trials(&shared),
         kubectl::trials(&shared),
+        kubectl_forms::trials(&shared),
         helm::trials(&shared),
+        charts::trials(&shared),
         server_side_apply::trials(&shared),
         quotas::trials(&shared),
         custom_resources::trials(&shared),
@@ -141,6 +152,7 @@ fn main() {
         services::trials(&shared),
         services_hosts::trials(),
         kube_rs::trials(&shared),
+        operator::trials(&shared, &hosts),
         bad_pods::trials(&shared),
         bounds::trials(&shared),
         dns::trials(&shared),

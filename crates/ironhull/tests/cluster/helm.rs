@@ -87,7 +87,7 @@ spec:
 ];
 
 /// Writes the chart, and returns its folder.
-fn chart(namespace: &Namespace) -> String {
+pub fn chart(namespace: &Namespace) -> String {
     let folder = namespace.cluster.host().directory().join(format!("chart-{}", namespace.name));
     std::fs::create_dir_all(folder.join("templates")).unwrap();
     std::fs::write(folder.join("Chart.yaml"), CHART).unwrap();
@@ -99,7 +99,8 @@ fn chart(namespace: &Namespace) -> String {
     folder.to_str().unwrap().to_owned()
 }
 
-fn command(namespace: &Namespace, arguments: &[&str]) -> Command {
+/// A helm command for a namespace.
+pub fn command(namespace: &Namespace, arguments: &[&str]) -> Command {
     let server = &namespace.cluster.server;
     let clients = std::env::var_os("IRONHULL_CLIENTS").expect("`cargo xtask test` sets it");
     let mut command = server.host().command(Path::new(&clients).join("helm"));
@@ -110,7 +111,7 @@ fn command(namespace: &Namespace, arguments: &[&str]) -> Command {
 }
 
 /// The output of helm, which must succeed.
-fn helm(namespace: &Namespace, arguments: &[&str]) -> String {
+pub fn helm(namespace: &Namespace, arguments: &[&str]) -> String {
     output(&mut command(namespace, arguments)).unwrap_or_else(|error| panic!("{error:?}"))
 }
 

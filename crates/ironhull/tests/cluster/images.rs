@@ -25,15 +25,36 @@ const GROUP: &str = "root:x:0:\nwww-data:x:33:\napp:x:1000:\n";
 pub fn start_registry(host: &Host) -> Process {
     let registry = serve(host, host.directory());
     let images = [(BUSYBOX, busybox().build()), (NGINX_1, nginx(1)), (NGINX_2, nginx(2)), (REDIS, redis())];
+    push(host, &images);
+    registry
+}
+
+/// Puts images into the registry of a host.
+pub fn push(host: &Host, images: &[(&str, BuiltImage)]) {
     let namespace = NetNs::open(&host.network_namespace()).unwrap();
     let push = || async {
-        for (name, image) in &images {
+        for (name, image) in images {
             // Compression costs time, and saves none on the loopback interface.
             image.push(name, None, &[], Compression::None, false).await.unwrap();
         }
     };
     namespace.block_on(push).unwrap();
-    registry
+}
+
+/// An image of this test program, without what is for debuggers, by another name. It needs `directory` for a while.
+pub fn of_this_program(name: &str, directory: &Path) -> BuiltImage {
+    let (this, stripped) = (std::env::current_exe().unwrap(), directory.join(name));
+    output(Command::new("strip").arg("-o").arg(&stripped).arg(&this)).unwrap();
+    let mut image = ImageBuilder::new();
+    let place = format!("/bin/{name}");
+    image.add_host_file(&place, &stripped, 0o755).unwrap();
+    for library in libraries(&stripped) {
+        image.add_host_file(library.to_str().unwrap(), &library, 0o755).unwrap();
+    }
+    image.add_file("/etc/passwd", PASSWD, 0o644);
+    image.config().entrypoint = vec![place];
+    std::fs::remove_file(&stripped).unwrap();
+    image.build()
 }
 
 /// Starts a registry on the host, with the images that one in `directory` has or will have.
