@@ -4,8 +4,8 @@ use std::net::{Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use http::{Request, Response};
-use hyper::body::Incoming;
 use rustls::pki_types::CertificateDer;
+use serve::Inbound;
 use serve::{Limits, Port, Rank};
 use tls::{Identity, certificates};
 use tokio::net::TcpListener;
@@ -83,7 +83,7 @@ impl serve::Service for ApiServer {
 
     fn answer(
         self: Arc<Self>,
-        request: Request<Incoming>,
+        request: Request<Inbound>,
         peer: Peer,
     ) -> impl Future<Output = Response<Body>> + Send {
         self.handle(request, peer)

@@ -11,9 +11,9 @@ use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
 use object::Status;
 use rustls::pki_types::CertificateDer;
+use serve::Inbound;
 use serve::{Limits, Port, Rank};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
@@ -67,7 +67,7 @@ impl Server {
         serve::run(port, Arc::new(self), CancellationToken::new()).await;
     }
 
-    async fn respond(&self, user: Option<User>, request: Request<Incoming>) -> Response<Body> {
+    async fn respond(&self, user: Option<User>, request: Request<Inbound>) -> Response<Body> {
         let _answering =
             self.shared.metrics.requested(metrics::labels(request.method(), request.uri().path()));
         let result = match user {
@@ -80,7 +80,7 @@ impl Server {
         result.unwrap_or_else(|status| status_response(&status))
     }
 
-    async fn route(&self, request: Request<Incoming>) -> Result<Response<Body>, Status> {
+    async fn route(&self, request: Request<Inbound>) -> Result<Response<Body>, Status> {
         let path = request.uri().path().to_owned();
         let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
         let query = Query::parse(request.uri().query().unwrap_or_default());
@@ -139,7 +139,7 @@ impl serve::Service for Server {
         (user, rank)
     }
 
-    async fn answer(self: Arc<Self>, request: Request<Incoming>, user: Option<User>) -> Response<Body> {
+    async fn answer(self: Arc<Self>, request: Request<Inbound>, user: Option<User>) -> Response<Body> {
         self.respond(user, request).await
     }
 }

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::connections::{Busy, Connections, Entry};
 use crate::flow::{Flow, Outgoing, Streams};
+use crate::inbound::{Inbound, Rest, is_awaited};
 use crate::socket::Socket;
 use crate::{Connection, Limits, Service, Streaming, Until};
 
@@ -77,14 +78,21 @@ impl<S: Service> Shared<S> {
     {
         let limits = &self.connections.limits;
         let (answerer, asked, stalls) = (Arc::clone(&self.service), Arc::clone(&entry), limits.clone());
-        let service = service_fn(move |mut request: Request<Incoming>| {
+        let service = service_fn(move |request: Request<Incoming>| {
+            // HTTP/2 has a way to say that the rest of a body is not wanted.
+            let rest = (!is_http2).then(Rest::default);
+            let is_awaited = is_awaited(request.headers());
+            let mut request = request.map(|body| Inbound::new(body, rest.clone()));
             let busy = asked.begin();
             request.extensions_mut().insert(Connection(Arc::clone(&asked)));
             let (answerer, peer, asked, stalls) =
                 (Arc::clone(&answerer), peer.clone(), Arc::clone(&asked), stalls.clone());
             async move {
                 let is_head = request.method() == Method::HEAD;
-                let response = answerer.answer(request, peer).await;
+                let mut response = answerer.answer(request, peer).await;
+                if let Some(rest) = rest {
+                    rest.settle(is_awaited, response.headers_mut()).await;
+                }
                 let mut response = outgoing(response, busy, &asked, &stalls);
                 if is_head {
                     without_body(&mut response);

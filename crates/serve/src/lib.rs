@@ -25,6 +25,7 @@ mod accept;
 mod connections;
 mod flow;
 mod http;
+mod inbound;
 mod limits;
 mod socket;
 
@@ -33,13 +34,13 @@ use std::sync::Arc;
 
 use ::http::{Request, Response};
 use bytes::Bytes;
-use hyper::body::Incoming;
 use rustls::pki_types::CertificateDer;
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
 pub use accept::run;
 pub use connections::Rank;
+pub use inbound::Inbound;
 pub use limits::{Limits, raise_descriptors};
 
 use connections::Entry;
@@ -70,7 +71,7 @@ pub trait Service: Send + Sync + 'static {
     /// Answers a request. Its extensions hold the [`Connection`].
     fn answer(
         self: Arc<Self>,
-        request: Request<Incoming>,
+        request: Request<Inbound>,
         peer: Self::Peer,
     ) -> impl Future<Output = Response<Self::Body>> + Send;
 }

@@ -72,7 +72,7 @@ impl Service for Answers {
         ((), if certificate.is_some() { Rank::Administrator } else { Rank::Anonymous })
     }
 
-    async fn answer(self: Arc<Self>, mut request: Request<Incoming>, (): ()) -> Response<Reply> {
+    async fn answer(self: Arc<Self>, mut request: Request<Inbound>, (): ()) -> Response<Reply> {
         if request.uri().path() == "/upgrade" {
             return self.upgrade(&mut request);
         }
@@ -95,7 +95,7 @@ impl Service for Answers {
 
 impl Answers {
     /// Another protocol, in which the server sends without end.
-    fn upgrade(&self, request: &mut Request<Incoming>) -> Response<Reply> {
+    fn upgrade(&self, request: &mut Request<Inbound>) -> Response<Reply> {
         let held = |bodies: &Arc<AtomicUsize>| {
             bodies.fetch_add(1, Ordering::SeqCst);
             Held(Arc::clone(bodies))
@@ -326,6 +326,43 @@ async fn answers_to_head_have_no_body() {
     }
 }
 
+/// A service that answers before it has read the body must not break the client's next request, nor lose the answer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bodies_that_nobody_reads_are_in_nobodys_way() {
+    let server = Server::start(patient(24)).await;
+    let post = |length: usize, more: &str| {
+        format!("POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: {length}\r\n{more}\r\n")
+    };
+    // A short one, twice on one connection.
+    let mut client = server.connect(b"http/1.1", true).await.unwrap();
+    for _ in 0..2 {
+        client.write_all(post(100_000, "").as_bytes()).await.unwrap();
+        client.write_all(&vec![b'x'; 100_000]).await.unwrap();
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"answer\r\n0\r\n\r\n") {
+            assert_ne!(
+                client.read_buf(&mut answer).await.unwrap(),
+                0,
+                "{}",
+                String::from_utf8_lossy(&answer)
+            );
+        }
+        assert!(!String::from_utf8_lossy(&answer).contains("connection: close"));
+    }
+    // A long one is the connection's last, and all of it can be sent before the answer is read.
+    client.write_all(post(8 << 20, "").as_bytes()).await.unwrap();
+    client.write_all(&vec![b'x'; 8 << 20]).await.unwrap();
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.contains("connection: close"), "{answer}");
+    // One that the client would only send if it was asked to is not asked for.
+    let mut client = server.connect(b"http/1.1", true).await.unwrap();
+    client.write_all(post(10, "expect: 100-continue\r\n").as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.contains("connection: close"), "{answer}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_answer_that_nobody_reads_ends() {
     let limits = Limits { stall_max: Duration::from_millis(300), ..patient(100) };
@@ -487,7 +524,7 @@ async fn plain_ports_are_served_too() {
             assert!(certificate.is_none());
             ((), Rank::Anonymous)
         }
-        async fn answer(self: Arc<Self>, _: Request<Incoming>, (): ()) -> Response<Full<Bytes>> {
+        async fn answer(self: Arc<Self>, _: Request<Inbound>, (): ()) -> Response<Full<Bytes>> {
             Response::new("plain".into())
         }
     }

@@ -8,10 +8,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Full;
-use hyper::body::Incoming;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustls::pki_types::CertificateDer;
-use serve::{Limits, Port, Rank, Service, run};
+use serve::{Inbound, Limits, Port, Rank, Service, run};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
@@ -26,7 +25,7 @@ impl Service for Answers {
         ((), Rank::Anonymous)
     }
 
-    async fn answer(self: Arc<Self>, _: Request<Incoming>, (): ()) -> Response<Full<Bytes>> {
+    async fn answer(self: Arc<Self>, _: Request<Inbound>, (): ()) -> Response<Full<Bytes>> {
         Response::new("answer".into())
     }
 }

@@ -3,9 +3,9 @@
 use bytes::Bytes;
 use cri::{AttachOptions, ContainerState, CriError, ExecOptions, OutputStream, StreamingSession};
 use http::{Request, Response};
-use hyper::body::Incoming;
 use k8s_openapi::api::core::v1::Pod;
 use object::{Reason, Status};
+use serve::Inbound;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
 
@@ -84,7 +84,7 @@ impl Server {
 
     pub(super) async fn exec(
         &self,
-        request: Request<Incoming>,
+        request: Request<Inbound>,
         namespace: &str,
         pod: &str,
         container: &str,
@@ -105,7 +105,7 @@ impl Server {
 
     pub(super) async fn attach(
         &self,
-        request: Request<Incoming>,
+        request: Request<Inbound>,
         namespace: &str,
         pod: &str,
         container: &str,
@@ -133,7 +133,7 @@ impl Server {
 
 /// Switches the connection and joins it with the session from `start`.
 fn join(
-    mut request: Request<Incoming>,
+    mut request: Request<Inbound>,
     streams: Streams,
     start: impl Future<Output = Result<StreamingSession, CriError>> + Send + 'static,
 ) -> Result<Response<Body>, Status> {

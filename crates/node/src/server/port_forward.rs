@@ -7,8 +7,8 @@ use bytes::Bytes;
 use cri::{DuplexStream, RuntimeService};
 use futures::{SinkExt, StreamExt};
 use http::{Request, Response};
-use hyper::body::Incoming;
 use object::{Reason, Status};
+use serve::Inbound;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -51,7 +51,7 @@ impl Ports {
 impl Server {
     pub(super) async fn port_forward(
         &self,
-        mut request: Request<Incoming>,
+        mut request: Request<Inbound>,
         namespace: &str,
         pod: &str,
         query: &Query,

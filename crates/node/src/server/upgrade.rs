@@ -3,10 +3,10 @@
 use http::header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, UPGRADE};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Empty};
-use hyper::body::Incoming;
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use object::Status;
+use serve::Inbound;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
@@ -73,7 +73,7 @@ pub(super) fn no_common_protocol(offered: &[String]) -> Status {
 /// # Errors
 /// 400 if a WebSocket's key is missing.
 pub(super) fn switch(
-    request: &mut Request<Incoming>,
+    request: &mut Request<Inbound>,
     kind: Kind,
     protocol: &str,
 ) -> Result<(Response<Body>, impl Future<Output = Option<Io>> + Send + use<>), Status> {
