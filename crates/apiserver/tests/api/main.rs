@@ -32,6 +32,7 @@ mod quota;
 mod reported;
 mod requests;
 mod rights;
+mod schemathesis;
 mod scopes;
 mod services;
 mod stalled;

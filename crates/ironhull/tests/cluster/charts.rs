@@ -60,15 +60,15 @@ fn hooks_definitions_and_failures(namespace: &Namespace) {
     let failures = [
         ("check=false", "pre-upgrade hooks failed"),
         ("color=pink", r#"spec.color: Unsupported value: "pink""#),
-        ("command=false", "worker"),
+        ("ready=false", "worker"),
     ];
     for (value, why) in failures {
         let failed = run(&["upgrade", "--rollback-on-failure"], &[value]);
         let Err(TestbedError::Failed { output: said, .. }) = failed else { panic!("{value}: {failed:?}") };
         assert!(said.contains(why), "{value}: {said}");
         assert_eq!(namespace.field("part/own", ".spec.color"), "green", "{value}");
-        let template = ".spec.template.spec.containers[0].command[2]";
-        assert_eq!(namespace.field("deployment/worker", template), "sleep 1000", "{value}");
+        let template = ".spec.template.spec.containers[0].readinessProbe.exec.command[2]";
+        assert_eq!(namespace.field("deployment/worker", template), "true", "{value}");
         let status = helm(namespace, &["status", "parts", "-o", "json"]);
         let status: serde_json::Value = serde_json::from_str(&status).unwrap();
         assert_eq!(status["info"]["status"], "deployed", "{value}: {status}");
