@@ -35,7 +35,7 @@ async fn made_up_requests_find_no_internal_error() {
     for (path, phases) in [
         ("/openapi/v3/apis/dockyard.example.com/v1", phases[0]),
         ("/openapi/v3/apis/dockyard.example.com/v1", phases[1]),
-        ("/openapi/v3/apis/apps/v1", phases[0]),
+        ("/openapi/v2", phases[0]),
         ("/openapi/v2", phases[1]),
     ] {
         let document = get(&server, path).await.success();

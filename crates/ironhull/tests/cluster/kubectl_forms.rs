@@ -137,7 +137,8 @@ fn edit(namespace: &Namespace, arguments: &[&str], script: &str) -> Result<Strin
     let editor = file(namespace, "editor", &format!("#!/bin/sh\n{script}\n"));
     std::fs::set_permissions(&editor, std::fs::Permissions::from_mode(0o755)).unwrap();
     let mut command = namespace.kubectl(arguments);
-    command.env("KUBE_EDITOR", &editor);
+    // What cannot be saved is left there.
+    command.env("KUBE_EDITOR", &editor).env("TMPDIR", namespace.cluster.host().directory());
     output(&mut command).map_err(|error| error.to_string())
 }
 
@@ -152,9 +153,14 @@ fn objects_are_edited_and_patched(namespace: &Namespace) {
     edit(namespace, &["edit", "deployment", "web", "-o", "json"], "true").unwrap();
     assert_eq!(version(), before);
     // A wrong value is shown again with the reason; whoever leaves it so has not changed anything.
-    let script = "grep -q 'Invalid value' $1 && exit; sed -i 's/maxSurge: .*/maxSurge: -1/' $1";
-    let said = edit(namespace, &["edit", "deployment", "web"], script).unwrap_err();
-    assert!(said.contains("spec.strategy.rollingUpdate.maxSurge: Invalid value: -1"), "{said}");
+    let shown = file(namespace, "shown", "");
+    let script =
+        format!("grep '^# .*Invalid value' $1 > {shown} && exit; sed -i 's/maxSurge: .*/maxSurge: -1/' $1");
+    let said = edit(namespace, &["edit", "deployment", "web"], &script).unwrap_err();
+    assert!(said.contains("deployments.apps \"web\" is invalid"), "{said}");
+    let shown = std::fs::read_to_string(shown).unwrap();
+    assert!(shown.contains("spec.strategy.rollingUpdate.maxSurge: Invalid value: -1"), "{shown}");
+    assert_eq!(namespace.field("deployment/web", ".spec.strategy.rollingUpdate.maxSurge"), "25%");
     let status = "sed -i 's/^  observedGeneration: .*/  observedGeneration: 9/' $1";
     edit(namespace, &["edit", "deployment", "web", "--subresource=status"], status).unwrap();
 
@@ -216,9 +222,14 @@ fn objects_are_awaited(namespace: &Namespace) {
     for waiting in [value, any, nested] {
         assert!(waiting.end().contains("condition met"));
     }
-    let deleted = wait("delete");
-    namespace.run(&["delete", "configmap", "late"]);
-    assert!(deleted.end().contains("condition met"));
+    let held = |finalizers: &str| format!(r#"{{"metadata": {{"finalizers": {finalizers}}}}}"#);
+    namespace.run(&["patch", "configmap", "late", "-p", &held(r#"["example.com/held"]"#)]);
+    namespace.run(&["delete", "configmap", "late", "--wait=false"]);
+    let late = namespace.fails(&["wait", "configmap/late", "--for=delete", "--timeout=1s"]);
+    assert!(late.contains("timed out waiting for the condition"), "{late}");
+    namespace.run(&["patch", "configmap", "late", "--type=merge", "-p", &held("null")]);
+    namespace.run(&["wait", "configmap/late", "--for=delete", LIMIT]);
+    assert_eq!(namespace.run(&["get", "configmap", "late", "--ignore-not-found"]), "");
     let late = namespace.fails(&["wait", "serviceaccount/default", "--for=jsonpath={.x}=1", "--timeout=1s"]);
     assert!(late.contains("timed out waiting for the condition"), "{late}");
 }
