@@ -50,7 +50,6 @@ pub async fn acquire(client: &Client, place: &Place) -> Result<Leadership, Failu
                         LeaseSpec { lease_transitions: Some(-1), ..LeaseSpec::default() },
                         place,
                     )),
-                    ..Lease::default()
                 };
                 leases.create(&PostParams::default(), &lease).await
             }
