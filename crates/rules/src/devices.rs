@@ -98,6 +98,8 @@ mod tests {
         let all = "device.attributes.all(a, device.attributes.all(b, device.attributes.all(c, device.attributes.all(d, device.attributes[a].all(e, device.attributes[b].all(f, e == f))))))";
         assert!(check(all).unwrap() > 1_000_000);
         // How long a list is that is an attribute is not known.
-        assert!(check("device.attributes['d.example.com'].kinds.exists(kind, kind == 'a')").unwrap() > 1_000_000);
+        assert!(
+            check("device.attributes['d.example.com'].kinds.exists(kind, kind == 'a')").unwrap() > 1_000_000
+        );
     }
 }
