@@ -51,7 +51,7 @@ pub struct WatchReply {
     filter: Filter,
     watcher: Watcher,
     /// The objects that it begins with, as far as they have not been told.
-    initial: Option<Initial>,
+    initial: Option<Box<Initial>>,
     /// The next events, as stored.
     ready: VecDeque<WatchItem>,
     next_bookmark: Instant,
@@ -131,7 +131,7 @@ impl Registry {
             let (snapshot, watcher) = Watcher::with_snapshot(collection, &self.hub);
             let told = snapshot.revision;
             let end = query.bookmarks.then_some(WatchItem::Bookmark { revision: told, ends_initial: true });
-            let initial = Some(Initial { objects: snapshot.objects, after: None, end });
+            let initial = Some(Box::new(Initial { objects: snapshot.objects, after: None, end }));
             return Ok(Begun { watcher, told, initial, failure: None });
         }
         match query.resource_version {
@@ -188,7 +188,7 @@ impl Initial {
 struct Begun {
     watcher: Watcher,
     told: u64,
-    initial: Option<Initial>,
+    initial: Option<Box<Initial>>,
     failure: Option<Box<Status>>,
 }
 
