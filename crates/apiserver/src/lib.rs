@@ -230,16 +230,15 @@ impl ApiServer {
         let hub = Arc::new(Hub::measured(Arc::new(store), cache));
         let (networks, tokens) = (config.service_cidrs.clone(), Arc::new(tokens));
         let secrets = Secrets { tokens: Arc::clone(&tokens) };
-        let mut registry =
-            Registry::new(Arc::clone(&hub), clock.clone(), secrets, networks, config.event_ttl);
+        let mut registry = Registry::new(hub.clone(), clock.clone(), secrets, networks, config.event_ttl);
         let (authorizer, rbac) = authorizers(&registry, extensions.authorizers)?;
         registry.guards = Guards::new(Arc::clone(&authorizer), rbac, Arc::clone(&hub));
         let dialer = extensions.webhook_dialer.unwrap_or_else(|| Arc::new(dial::Tcp));
         let metrics = WebhookMetrics::new(&config.exposition);
         let judge = Judge { authorizer: Arc::clone(&authorizer), aside: Arc::clone(&registry.aside) };
         let webhooks = Webhooks::new(clock.clone(), Arc::clone(&dialer), metrics, judge.clone());
-        let configuration = extensions.admission;
-        let parts = plugins::Parts { clock: clock.clone(), judge, webhooks, configuration };
+        let parts =
+            plugins::Parts { clock: clock.clone(), judge, webhooks, configuration: extensions.admission };
         registry.admission = plugins::chain(&parts, &extensions.selection, extensions.plugins);
         registry.observer = extensions.observer;
         #[cfg(test)]

@@ -51,7 +51,7 @@ pub struct TypeDef {
 impl TypeDef {
     /// The type's own field with this JSON name; not those of embedded types, see [`TypeDef::lookup`].
     pub fn field(&self, name: &str) -> Option<&Field> {
-        self.index.find(&self.fields, name)
+        self.index.find(&self.fields, name, |field| (!field.inline).then_some(&*field.name))
     }
 
     /// The field that an object of this type shows under this JSON name, also where the field belongs to an

@@ -7,8 +7,6 @@ use std::sync::{LazyLock, OnceLock};
 use foldhash::quality::RandomState;
 use hashbrown::HashTable;
 
-use crate::Field;
-
 /// Up to how many fields a name is searched from the start; beyond, a table costs less.
 const SEARCH_MAX: usize = 6;
 
@@ -25,13 +23,20 @@ impl FieldIndex {
         FieldIndex(OnceLock::new())
     }
 
-    /// The first field with this name that is not an embedding. Always to be called with the same fields.
-    pub(crate) fn find<'a>(&self, fields: &'a [Field], name: &str) -> Option<&'a Field> {
+    /// The first field with this name. `name_of` tells the names of fields; those without one are never found. Always to be
+    /// called with the same fields.
+    pub(crate) fn find<'a, F>(
+        &self,
+        fields: &'a [F],
+        name: &str,
+        name_of: impl Fn(&F) -> Option<&str>,
+    ) -> Option<&'a F> {
         if fields.len() <= SEARCH_MAX {
-            return fields.iter().find(|field| !field.inline && field.name == name);
+            return fields.iter().find(|field| name_of(field) == Some(name));
         }
-        let table = self.0.get_or_init(|| table(fields));
-        table.find(hash(name), |&at| fields[at as usize].name == name).map(|&at| &fields[at as usize])
+        let table = self.0.get_or_init(|| table(fields, &name_of));
+        let found = table.find(hash(name), |&at| name_of(&fields[at as usize]) == Some(name));
+        found.map(|&at| &fields[at as usize])
     }
 }
 
@@ -46,12 +51,13 @@ fn hash(name: &str) -> u64 {
     HASHER.hash_one(name)
 }
 
-fn table(fields: &[Field]) -> HashTable<u32> {
+fn table<F>(fields: &[F], name_of: impl Fn(&F) -> Option<&str>) -> HashTable<u32> {
     let mut table = HashTable::with_capacity(fields.len());
-    for (at, field) in (0..).zip(fields).filter(|(_, field)| !field.inline) {
-        let is_same = |&other: &u32| fields[other as usize].name == field.name;
-        let rehash = |&other: &u32| hash(&fields[other as usize].name);
-        table.entry(hash(&field.name), is_same, rehash).or_insert(at);
+    for (at, field) in (0..).zip(fields) {
+        let Some(name) = name_of(field) else { continue };
+        let is_same = |&other: &u32| name_of(&fields[other as usize]) == Some(name);
+        let rehash = |&other: &u32| name_of(&fields[other as usize]).map_or(0, hash);
+        table.entry(hash(name), is_same, rehash).or_insert(at);
     }
     table
 }

@@ -62,7 +62,7 @@ async fn write(server: &TestServer, number: usize) {
     let made = call(server, "POST", CONFIG_MAPS, &config_map(&name, &[])).await;
     if made.code != 409 {
         made.success();
-    } else if number % 3 == 0 {
+    } else if number.is_multiple_of(3) {
         call(server, "DELETE", &path, &Value::Null).await.success();
     } else {
         call(server, "PATCH", &path, &value!({"data": {"key": number.to_string()}})).await.success();
