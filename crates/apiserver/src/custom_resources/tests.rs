@@ -85,7 +85,7 @@ fn a_schema_that_is_not_structural_is_shown() {
 #[test]
 fn columns_end_before_one_whose_path_cannot_be_read() {
     let column = |name: &str, path: &str| value!({"name": name, "type": "string", "jsonPath": path});
-    let paths = [("A", ".spec.a"), ("B", ".status.b[-1:].c"), ("C", "..c"), ("D", ".spec.d")];
+    let paths = [("A", ".spec.a"), ("B", ".status.b[-1:].c"), ("C", ".c["), ("D", ".spec.d")];
     let columns: Vec<Value> = paths.iter().map(|(name, path)| column(name, path)).collect();
     let found = parse::columns(&value!({"additionalPrinterColumns": columns}));
     assert_eq!(found.iter().map(|column| column.name.as_str()).collect::<Vec<_>>(), ["A", "B"]);
