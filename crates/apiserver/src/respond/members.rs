@@ -30,10 +30,12 @@ impl<S: Stream<Item = Bytes> + Unpin> Members<S> {
         Members { frames: futures::StreamExt::fuse(frames), encoder: None, stretch_bytes: 0 }
     }
 
-    /// The end of the member, if there is one.
+    /// The end of the member, if there is one. As upstream does it, the data is flushed before the member ends: Go's
+    /// reader passes on what a flush completes, but keeps what the end of a member completes until the next member begins.
     fn end(&mut self) -> Option<Bytes> {
         self.stretch_bytes = 0;
-        let encoder = self.encoder.take()?;
+        let mut encoder = self.encoder.take()?;
+        encoder.flush().expect("writing to memory cannot fail");
         Some(encoder.finish().expect("writing to memory cannot fail").into())
     }
 }
@@ -91,7 +93,10 @@ mod tests {
         let send = |text: &'static str| sender.unbounded_send(Bytes::from_static(text.as_bytes())).unwrap();
         send("one\n");
         send("two\n");
-        assert_eq!(unpacked(&next().unwrap().unwrap()), "one\ntwo\n");
+        let member = next().unwrap().unwrap();
+        assert_eq!(unpacked(&member), "one\ntwo\n");
+        // Behind the flush comes an empty last block of two bytes, then the checksum and the length.
+        assert!(member[..member.len() - 10].ends_with(&[0, 0, 0xff, 0xff]), "{member:x?}");
         assert!(next().is_none());
         send("three\n");
         drop(sender);
