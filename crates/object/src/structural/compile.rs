@@ -50,7 +50,8 @@ pub(super) fn message(
     }
     let embedded = flag(schema, "x-kubernetes-embedded-resource");
     if is_resource {
-        fields.extend(of_resource(embedded));
+        // The fields of whole objects have no defaults.
+        fields.extend(of_resource(embedded.then(|| schema.get("properties"))));
     }
     fields.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(TypeDef {
@@ -67,7 +68,6 @@ pub(super) fn message(
 /// A value with a name; items of lists and values of maps have an empty one.
 fn field(name: &str, schema: &Value, path: &Path<'_>) -> Result<Field, CompileError> {
     let (shape, ty) = value_type(schema, path)?;
-    let default = Some(schema.get("default")).filter(|default| !default.is_null());
     let is_atomic = schema.str_at("x-kubernetes-map-type") == "atomic";
     let keys = schema.get("x-kubernetes-list-map-keys").items().filter_map(Value::as_str);
     Ok(Field {
@@ -84,7 +84,7 @@ fn field(name: &str, schema: &Value, path: &Path<'_>) -> Result<Field, CompileEr
         atomic_map: is_atomic,
         granular: false,
         patch: PatchStrategy::DEFAULT,
-        default: default.map(|default| Cow::Owned(json_text(default))),
+        default: default_text(schema),
         nullable: flag(schema, "nullable"),
     })
 }
@@ -137,28 +137,53 @@ fn inner(schema: &Value, path: &Path<'_>) -> Result<FieldType, CompileError> {
     Ok(if is_plain { field.ty } else { FieldType::Nested(Arc::new(field)) })
 }
 
-/// The fields of every object of the API.
-fn of_resource(required: bool) -> impl Iterator<Item = Field> {
+/// The fields of every object of the API. Those of an object inside of another are required, and have the defaults that
+/// its schema states for them.
+fn of_resource(embedded: Option<&Value>) -> impl Iterator<Item = Field> {
     let metadata = schema::type_by_name("io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta");
     let metadata = metadata.map_or(FieldType::Json, FieldType::Message);
     let members = [("apiVersion", FieldType::String), ("kind", FieldType::String), ("metadata", metadata)];
+    let stated = move |name: &str| embedded.map_or(&Value::Null, |properties| properties.get(name));
     members.into_iter().map(move |(name, ty)| Field {
         name: Cow::Borrowed(name),
         number: 0,
         shape: Shape::Single,
-        ty,
+        ty: with_defaults(ty, stated(name).get("properties")),
         pointer: true,
         always_in_json: false,
-        required: required && name != "metadata",
+        required: embedded.is_some() && name != "metadata",
         inline: false,
         list_type: ListType::Atomic,
         list_map_keys: Cow::Borrowed(&[]),
         atomic_map: false,
         granular: false,
         patch: PatchStrategy::DEFAULT,
-        default: None,
+        default: default_text(stated(name)),
         nullable: false,
     })
+}
+
+/// The type of an embedded object's metadata, with the defaults that its schema states.
+fn with_defaults(ty: FieldType, properties: &Value) -> FieldType {
+    let FieldType::Message(known) = &ty else { return ty };
+    if properties.entries().all(|(_, schema)| schema.get("default").is_null()) {
+        return ty;
+    }
+    let own = |field: &Field| Field { default: default_text(properties.get(&field.name)), ..field.clone() };
+    FieldType::Message(TypeRef::Shared(Arc::new(TypeDef {
+        name: known.name.clone(),
+        fields: known.fields.iter().map(own).collect(),
+        preserves_unknown: known.preserves_unknown,
+        atomic: known.atomic,
+        embedded: known.embedded,
+        source: None,
+        index: FieldIndex::new(),
+    })))
+}
+
+fn default_text(schema: &Value) -> Option<Cow<'static, str>> {
+    let default = Some(schema.get("default")).filter(|default| !default.is_null());
+    default.map(|default| Cow::Owned(json_text(default)))
 }
 
 /// Whether a value of this field, or one inside of it, has a default.

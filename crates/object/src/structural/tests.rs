@@ -357,3 +357,31 @@ fn definitions_are_checked_in_upstream_s_words() {
         "s.properties[metadata]: Forbidden: must not specify anything other than name and generateName, but metadata is implicitly specified"
     );
 }
+
+#[test]
+fn embedded_objects_have_the_defaults_of_their_metadata() {
+    let metadata = value!({"type": "object", "properties": {"name": {"type": "string", "default": "web"}}});
+    let template = |metadata: &Value| {
+        value!({"type": "object", "properties": {"template": {
+            "type": "object", "x-kubernetes-embedded-resource": true, "x-kubernetes-preserve-unknown-fields": true,
+            "properties": {
+                "apiVersion": {"type": "string", "default": "v1"}, "kind": {"type": "string", "default": "Pod"},
+                "metadata": metadata.clone()
+            }
+        }}})
+    };
+    let widget_of = |metadata: &Value| widget(&template(metadata));
+    let given = |name: &str| value!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}});
+    for (text, expected) in [
+        (r#"{"metadata": {}}"#, given("web")),
+        (r#"{"metadata": {"name": "own"}, "kind": "Pod"}"#, given("own")),
+        ("{}", value!({"apiVersion": "v1", "kind": "Pod"})),
+    ] {
+        let (spec, errors) = stored(&widget_of(&metadata), &format!(r#"{{"template": {text}}}"#));
+        assert_eq!((spec.get("template"), &*errors), (&expected, ""), "{text}");
+    }
+    let mut whole = metadata;
+    whole.set("default", Value::map());
+    let (spec, _) = stored(&widget_of(&whole), r#"{"template": {}}"#);
+    assert_eq!(spec.get("template"), &given("web"));
+}
