@@ -6,6 +6,7 @@
 
 use async_trait::async_trait;
 use object::{Status, Value};
+use schema::GroupResource;
 
 mod access;
 mod attributes;
@@ -23,6 +24,7 @@ mod gate;
 mod ingress_class;
 mod lazy;
 mod limit_ranger;
+mod manifest;
 mod matching;
 mod namespace_lifecycle;
 mod node_restriction;
@@ -58,6 +60,8 @@ pub use document::{Accepted, DocumentError};
 pub(crate) use gate::Gate;
 pub use ingress_class::DefaultIngressClass;
 pub use limit_ranger::LimitRanger;
+pub use manifest::{Directories, ManifestError, Refusal};
+pub(crate) use manifest::{ManifestMetrics, Manifests};
 pub use namespace_lifecycle::NamespaceLifecycle;
 pub use node_restriction::NodeRestriction;
 pub use node_taint::TaintNodesByCondition;
@@ -85,8 +89,24 @@ pub use warnings::Warnings;
 pub(crate) use webhook::{Client as WebhookClient, Post, WebhookMetrics};
 pub use webhook::{MutatingWebhooks, ValidatingWebhooks, Webhooks};
 
+/// The resources that are only questions (KEP-5793).
+const QUESTIONS: [GroupResource<'static>; 6] = [
+    GroupResource::new("authentication.k8s.io", "selfsubjectreviews"),
+    GroupResource::new("authentication.k8s.io", "tokenreviews"),
+    GroupResource::new("authorization.k8s.io", "localsubjectaccessreviews"),
+    GroupResource::new("authorization.k8s.io", "selfsubjectaccessreviews"),
+    GroupResource::new("authorization.k8s.io", "selfsubjectrulesreviews"),
+    GroupResource::new("authorization.k8s.io", "subjectaccessreviews"),
+];
+
+/// Whether a request is one of the questions of authentication and authorization, which webhooks must be able to ask in
+/// order to answer, and without which nobody could do anything.
+fn is_question(what: &Attributes<'_>) -> bool {
+    QUESTIONS.contains(&what.group_resource())
+}
+
 /// Whether a request is about the configuration of admission itself: nobody is kept from removing a webhook or a policy
-/// that refuses everything.
+/// that refuses everything. Those that come from files are asked all the same.
 fn is_exempt(what: &Attributes<'_>) -> bool {
     what.kind.group == "admissionregistration.k8s.io"
         && matches!(

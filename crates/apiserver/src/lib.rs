@@ -54,7 +54,7 @@ pub mod user;
 mod websocket;
 
 use admission::configuration::Configuration;
-use admission::{Gate, Judge, Plugin, Selection, WebhookMetrics, Webhooks};
+use admission::{Gate, Judge, ManifestError, Plugin, Selection, WebhookMetrics, Webhooks};
 use authn::Authenticator;
 use authz::{Authorizer, Masters, NodeAuthorizer, NodeCollections, Rbac};
 use cache::{CacheError, CacheMetrics, Hub};
@@ -135,6 +135,9 @@ pub enum StartError {
     /// The RSA key of service account tokens.
     #[error(transparent)]
     RsaKey(#[from] RsaKeyError),
+    /// The manifests of admission cannot be used.
+    #[error("cannot load the manifests of admission")]
+    Manifests(#[from] ManifestError),
     /// The store cannot be read.
     #[error("cannot read the cluster's state")]
     Cache(#[from] CacheError),
@@ -234,12 +237,11 @@ impl ApiServer {
         let (authorizer, rbac) = authorizers(&registry, extensions.authorizers)?;
         registry.guards = Guards::new(Arc::clone(&authorizer), rbac, Arc::clone(&hub));
         let dialer = extensions.webhook_dialer.unwrap_or_else(|| Arc::new(dial::Tcp));
-        let metrics = WebhookMetrics::new(&config.exposition);
+        let (metrics, configuration) = (WebhookMetrics::new(&config.exposition), extensions.admission);
         let judge = Judge { authorizer: Arc::clone(&authorizer), aside: Arc::clone(&registry.aside) };
         let webhooks = Webhooks::new(clock.clone(), Arc::clone(&dialer), metrics, judge.clone());
-        let parts =
-            plugins::Parts { clock: clock.clone(), judge, webhooks, configuration: extensions.admission };
-        registry.admission = plugins::chain(&parts, &extensions.selection, extensions.plugins);
+        let parts = plugins::Parts::new(clock.clone(), judge, webhooks, configuration, &config.exposition);
+        registry.admission = plugins::chain(&parts, &extensions.selection, extensions.plugins)?;
         registry.observer = extensions.observer;
         #[cfg(test)]
         extensions.hooks.into_iter().for_each(|hook| registry.hooks.add(hook));

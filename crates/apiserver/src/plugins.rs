@@ -3,16 +3,17 @@
 use std::sync::Arc;
 
 use clock::Clock;
+use metrics::Exposition;
 
 use crate::admission::configuration::Configuration;
 use crate::admission::{
     AlwaysPullImages, Certificates, Chain, ClaimResize, DeclaredFeatures, DefaultIngressClass,
     DefaultStorageClass, DefaultTolerationSeconds, DenyServiceExternalIps, EventRateLimit,
-    ExtendedResourceToleration, Judge, LimitPodHardAntiAffinityTopology, LimitRanger, MutatingPolicies,
-    MutatingWebhooks, NamespaceAutoProvision, NamespaceExists, NamespaceLifecycle, NodeRestriction,
-    OwnerReferences, Plugin, PodNodeSelector, PodPriority, PodResize, PodSecurity, PodTolerationRestriction,
-    ResourceQuota, RuntimeClass, Selection, ServiceAccountAdmission, TaintNodesByCondition, TopologyLabels,
-    ValidatingPolicies, ValidatingWebhooks, Webhooks,
+    ExtendedResourceToleration, Judge, LimitPodHardAntiAffinityTopology, LimitRanger, ManifestError,
+    ManifestMetrics, Manifests, MutatingPolicies, MutatingWebhooks, NamespaceAutoProvision, NamespaceExists,
+    NamespaceLifecycle, NodeRestriction, OwnerReferences, Plugin, PodNodeSelector, PodPriority, PodResize,
+    PodSecurity, PodTolerationRestriction, ResourceQuota, RuntimeClass, Selection, ServiceAccountAdmission,
+    TaintNodesByCondition, TopologyLabels, ValidatingPolicies, ValidatingWebhooks, Webhooks,
 };
 
 /// Before this one are those that come from outside: after it only others from outside decide, and quotas.
@@ -24,11 +25,34 @@ pub(crate) struct Parts {
     pub(crate) judge: Judge,
     pub(crate) webhooks: Arc<Webhooks>,
     pub(crate) configuration: Configuration,
+    pub(crate) manifests: Manifests,
+}
+
+impl Parts {
+    /// The metrics of manifests are registered there.
+    pub(crate) fn new(
+        clock: Clock,
+        judge: Judge,
+        webhooks: Arc<Webhooks>,
+        configuration: Configuration,
+        exposition: &Exposition,
+    ) -> Parts {
+        let metrics = ManifestMetrics::new(exposition, clock.clone());
+        let manifests = Manifests { directories: configuration.manifests.clone(), metrics };
+        Parts { clock, judge, webhooks, configuration, manifests }
+    }
 }
 
 /// The plugins that are on, in upstream's order. Those that come from outside follow the built-in ones, then policies and
 /// webhooks; the last one charges quotas, only for what all others accept.
-pub(crate) fn chain(parts: &Parts, selection: &Selection, more: Vec<Arc<dyn Plugin>>) -> Chain {
+///
+/// # Errors
+/// The manifests of a plugin that is on cannot be used.
+pub(crate) fn chain(
+    parts: &Parts,
+    selection: &Selection,
+    more: Vec<Arc<dyn Plugin>>,
+) -> Result<Chain, ManifestError> {
     let names: Vec<&str> = selection.names().collect();
     let last = [
         "MutatingAdmissionWebhook",
@@ -38,20 +62,21 @@ pub(crate) fn chain(parts: &Parts, selection: &Selection, more: Vec<Arc<dyn Plug
     ];
     let is_last = |name: &&str| *name == FIRST_OF_LAST || last.contains(name);
     let (last, first): (Vec<&str>, Vec<&str>) = names.into_iter().partition(is_last);
-    let make =
-        |names: Vec<&str>| names.into_iter().filter_map(|name| plugin(name, parts)).collect::<Vec<_>>();
-    let mut plugins = make(first);
+    let make = |names: Vec<&str>| {
+        names.into_iter().filter_map(|name| plugin(name, parts).transpose()).collect::<Result<Vec<_>, _>>()
+    };
+    let mut plugins = make(first)?;
     plugins.extend(more);
-    plugins.extend(make(last));
-    Chain::new(plugins)
+    plugins.extend(make(last)?);
+    Ok(Chain::new(plugins))
 }
 
 /// A plugin by its name.
-fn plugin(name: &str, parts: &Parts) -> Option<Arc<dyn Plugin>> {
-    let Parts { clock, judge, webhooks, configuration } = parts;
+fn plugin(name: &str, parts: &Parts) -> Result<Option<Arc<dyn Plugin>>, ManifestError> {
+    let Parts { clock, judge, webhooks, configuration, manifests } = parts;
     let authorizer = || Arc::clone(&judge.authorizer);
     let gate = || Arc::clone(webhooks.gate());
-    Some(match name {
+    Ok(Some(match name {
         "NamespaceAutoProvision" => Arc::new(NamespaceAutoProvision),
         "NamespaceLifecycle" => Arc::new(NamespaceLifecycle),
         "NamespaceExists" => Arc::new(NamespaceExists),
@@ -80,11 +105,11 @@ fn plugin(name: &str, parts: &Parts) -> Option<Arc<dyn Plugin>> {
         "PodTopologyLabels" => Arc::new(TopologyLabels),
         "NodeDeclaredFeatureValidator" => Arc::new(DeclaredFeatures),
         "PodResizeValidator" => Arc::new(PodResize),
-        "MutatingAdmissionPolicy" => Arc::new(MutatingPolicies::new(judge.clone(), gate())),
-        "MutatingAdmissionWebhook" => Arc::new(MutatingWebhooks::new(Arc::clone(webhooks))),
-        "ValidatingAdmissionPolicy" => Arc::new(ValidatingPolicies::new(judge.clone(), gate())),
-        "ValidatingAdmissionWebhook" => Arc::new(ValidatingWebhooks::new(Arc::clone(webhooks))),
+        "MutatingAdmissionPolicy" => Arc::new(MutatingPolicies::new(judge.clone(), gate(), manifests)?),
+        "MutatingAdmissionWebhook" => Arc::new(MutatingWebhooks::new(Arc::clone(webhooks), manifests)?),
+        "ValidatingAdmissionPolicy" => Arc::new(ValidatingPolicies::new(judge.clone(), gate(), manifests)?),
+        "ValidatingAdmissionWebhook" => Arc::new(ValidatingWebhooks::new(Arc::clone(webhooks), manifests)?),
         "ResourceQuota" => Arc::new(ResourceQuota::new(clock.clone(), configuration.resource_quota.clone())),
-        _ => return None,
-    })
+        _ => return Ok(None),
+    }))
 }

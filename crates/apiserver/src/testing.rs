@@ -92,12 +92,30 @@ impl TestServer {
         TestServer::extended(store, &["10.43.0.0/16"], extensions).await
     }
 
+    /// Starts one that has more than is built in, if it can be started.
+    ///
+    /// # Errors
+    /// Why it cannot.
+    pub async fn try_with(extensions: Extensions) -> Result<TestServer, StartError> {
+        let store = Arc::new(store::Embedded::in_memory(Clock::system()));
+        TestServer::try_extended(store, &["10.43.0.0/16"], extensions).await
+    }
+
     /// Starts one over a store that has more than is built in.
     pub async fn extended(
         store: Arc<dyn store::Store>,
         networks: &[&str],
         extensions: Extensions,
     ) -> TestServer {
+        let server = TestServer::try_extended(store, networks, extensions).await;
+        server.expect("an empty store can be served")
+    }
+
+    async fn try_extended(
+        store: Arc<dyn store::Store>,
+        networks: &[&str],
+        extensions: Extensions,
+    ) -> Result<TestServer, StartError> {
         let keys = tempfile::tempdir().expect("a temporary directory can be made");
         let clock = Clock::system();
         let config = Config {
@@ -116,9 +134,8 @@ impl TestServer {
             exposition: Exposition::default(),
             build: crate::Build::default(),
         };
-        let server = ApiServer::start_with(&config, store, clock, extensions).await;
-        let server = server.expect("an empty store can be served");
-        TestServer { server, config, _keys: keys }
+        let server = ApiServer::start_with(&config, store, clock, extensions).await?;
+        Ok(TestServer { server, config, _keys: keys })
     }
 
     /// Starts one that reaches nodes and pods in another way than over the network.

@@ -133,7 +133,7 @@ fn admission(file: Option<&Path>) -> anyhow::Result<Configuration> {
     for plugin in &configuration.ignored {
         tracing::warn!(
             plugin,
-            "the admission plugin has no configuration here; what the file says is ignored"
+            "the admission plugin has no such configuration here; what the file says is ignored"
         );
     }
     Ok(configuration)

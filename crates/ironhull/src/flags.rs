@@ -109,7 +109,7 @@ pub struct ServerFlags {
     #[arg(long, value_name = "PLUGIN", value_delimiter = ',')]
     pub disable_admission_plugins: Vec<String>,
     /// A file with the configuration of admission plugins (AdmissionConfiguration): PodSecurity, ResourceQuota,
-    /// PodNodeSelector, PodTolerationRestriction, EventRateLimit.
+    /// PodNodeSelector, PodTolerationRestriction, EventRateLimit, and the directories of webhooks and policies from files.
     #[arg(long, value_name = "FILE")]
     pub admission_control_config_file: Option<PathBuf>,
     /// Start despite damaged or missing data, and accept the loss. When the server refuses to start, it says what is lost

@@ -28,6 +28,7 @@ mod horizontal_pod_autoscaler;
 mod ingress;
 mod job;
 mod limit_range;
+mod manifest;
 mod metadata;
 mod mutating_admission_policy;
 mod mutating_admission_policy_binding;
@@ -59,6 +60,7 @@ mod volume_attributes_class;
 mod webhook;
 mod workload;
 
+pub use admission::STATIC_SUFFIX;
 pub(crate) use admission::admission_warnings;
 pub use api_service::{validate_api_service, validate_api_service_status_update};
 pub use certificates::{
@@ -104,6 +106,7 @@ pub use ingress::{
 };
 pub use job::{validate_job, validate_job_status_update, validate_job_update};
 pub use limit_range::validate_limit_range;
+pub use manifest::validate_admission_manifest;
 pub use metadata::{validate_annotations, validate_labels, validate_metadata, validate_metadata_update};
 pub use mutating_admission_policy::{
     validate_mutating_admission_policy, validate_mutating_admission_policy_update,

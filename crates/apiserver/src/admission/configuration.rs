@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use object::{Value, yaml};
 use serde::Deserialize;
 
+use super::manifest::{Directories, Owner};
 use super::optional::{Selectors, event_rate_limit, toleration_restriction};
 use super::{DocumentError, pod_security, resource_quota};
 
@@ -13,7 +14,7 @@ const GROUP: &str = "apiserver.config.k8s.io";
 const KIND: &str = "AdmissionConfiguration";
 /// Both are alike.
 const VERSIONS: [&str; 2] = ["v1", "v1alpha1"];
-/// The plugins that have a configuration.
+/// The plugins that have a configuration, besides those that read manifests.
 const PLUGINS: [&str; 5] =
     ["PodSecurity", "ResourceQuota", "PodNodeSelector", "PodTolerationRestriction", "EventRateLimit"];
 
@@ -30,7 +31,9 @@ pub struct Configuration {
     pub tolerations: toleration_restriction::Config,
     /// That of EventRateLimit.
     pub event_limits: event_rate_limit::Config,
-    /// Plugins that the file names and that have no configuration here. Like upstream, this server ignores them.
+    /// Those of webhooks and policies: where their manifests are.
+    pub manifests: Directories,
+    /// Plugins, or fields of their configuration, that the file names and that have no configuration here. Like upstream, this server ignores them.
     pub ignored: Vec<String>,
 }
 
@@ -116,7 +119,8 @@ impl Configuration {
         let mut seen = HashSet::new();
         for plugin in plugins.unwrap_or_default() {
             // The first of a name counts, as upstream.
-            if !PLUGINS.contains(&plugin.name.as_str()) || !seen.insert(plugin.name.clone()) {
+            let is_known = PLUGINS.contains(&plugin.name.as_str()) || Owner::named(&plugin.name).is_some();
+            if !is_known || !seen.insert(plugin.name.clone()) {
                 read.ignored.push(plugin.name);
                 continue;
             }
@@ -139,6 +143,11 @@ impl Configuration {
 
     /// Reads the configuration of a plugin.
     fn configure(&mut self, plugin: &str, content: &Value) -> Result<(), DocumentError> {
+        if let Some(owner) = Owner::named(plugin) {
+            let unused = self.manifests.read(owner, content)?;
+            self.ignored.extend(unused.iter().map(|field| format!("{plugin}.{field}")));
+            return Ok(());
+        }
         match plugin {
             "PodSecurity" => self.pod_security = pod_security::Config::from_document(content)?,
             "ResourceQuota" => self.resource_quota = resource_quota::Config::from_document(content)?,
@@ -196,6 +205,45 @@ mod tests {
                 read(directory.path(), text).unwrap().pod_security.defaults.enforce.level,
                 Level::Privileged
             );
+        }
+    }
+
+    #[test]
+    fn directories_of_manifests_are_checked() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        let place = directory.path().display().to_string();
+        let hooks = |fields: &str| {
+            format!(
+                "{START}plugins:\n- name: MutatingAdmissionWebhook\n  configuration: {{apiVersion: \
+                 apiserver.config.k8s.io/v1, kind: WebhookAdmissionConfiguration, {fields}}}\n"
+            )
+        };
+        let good =
+            read(directory.path(), &hooks(&format!("kubeConfigFile: /k, staticManifestsDir: {place}")));
+        assert_eq!(good.unwrap().ignored, ["MutatingAdmissionWebhook.kubeConfigFile"]);
+        let start = "admission.yaml, plugin MutatingAdmissionWebhook: ";
+        let of = |text: &str| hooks(text);
+        for (text, expected) in [
+            (
+                of("staticManifestsDir: a/b"),
+                r#"staticManifestsDir: Invalid value: "a/b": must be an absolute file path"#,
+            ),
+            (of("kubeConfigFile: a"), r#"kubeConfigFile: Invalid value: "a": must be an absolute file path"#),
+            (
+                of("staticManifestsDir: /none/of/these"),
+                r#"staticManifestsDir: Invalid value: "/none/of/these": unable to read: No such file"#,
+            ),
+            (of(&format!("staticManifestsDir: {}", file.display())), "must be a directory"),
+            (of("manifests: /"), "unknown field `manifests`"),
+            (
+                of("").replace("WebhookAdmission", "MutatingAdmissionPolicy"),
+                "expected WebhookAdmissionConfiguration of apiserver.config.k8s.io/v1, found",
+            ),
+        ] {
+            let error = read(directory.path(), &text).unwrap_err();
+            assert!(error.starts_with(start) && error.contains(expected), "{error}");
         }
     }
 

@@ -11,7 +11,6 @@
 use std::sync::Arc;
 
 use clock::Clock;
-use schema::GroupResource;
 
 use super::{Attributes, Gate, Judge, is_exempt};
 use crate::dial::Dial;
@@ -34,16 +33,6 @@ pub(crate) use client::{Client, Post};
 pub(crate) use metrics::WebhookMetrics;
 pub use mutating::MutatingWebhooks;
 pub use validating::ValidatingWebhooks;
-
-/// The resources that are only questions (KEP-5793).
-const QUESTIONS: [GroupResource<'static>; 6] = [
-    GroupResource::new("authentication.k8s.io", "selfsubjectreviews"),
-    GroupResource::new("authentication.k8s.io", "tokenreviews"),
-    GroupResource::new("authorization.k8s.io", "localsubjectaccessreviews"),
-    GroupResource::new("authorization.k8s.io", "selfsubjectaccessreviews"),
-    GroupResource::new("authorization.k8s.io", "selfsubjectrulesreviews"),
-    GroupResource::new("authorization.k8s.io", "subjectaccessreviews"),
-];
 
 /// What both plugins need to ask webhooks.
 pub struct Webhooks {
@@ -71,10 +60,9 @@ impl Webhooks {
         &self.gate
     }
 
-    /// Whether webhooks are asked about a request: not about configurations of admission itself, so that nobody is
-    /// kept from removing a webhook that refuses everything, and not about the questions of authentication and
-    /// authorization, which a webhook must be able to ask in order to answer.
+    /// Whether webhooks of the API are asked about a request: not about configurations of admission itself, so that
+    /// nobody is kept from removing a webhook that refuses everything, and not before the server has started.
     fn concerns(&self, what: &Attributes<'_>) -> bool {
-        !is_exempt(what) && !QUESTIONS.contains(&what.group_resource()) && self.gate.is_open()
+        !is_exempt(what) && self.gate.is_open()
     }
 }

@@ -20,6 +20,7 @@ mod kinds;
 mod kube_rs;
 mod large_lists;
 mod lists;
+mod manifests;
 mod meanwhile;
 mod network;
 mod operations;

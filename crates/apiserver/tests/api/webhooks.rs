@@ -30,6 +30,7 @@ mod conformance;
 mod conversion;
 mod custom;
 mod failures;
+mod manifests;
 mod matching;
 mod mutation;
 

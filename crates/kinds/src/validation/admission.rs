@@ -21,7 +21,7 @@ pub(super) const FAILURE_POLICIES: [&str; 2] = ["Fail", "Ignore"];
 pub(super) const MATCH_POLICIES: [&str; 2] = ["Equivalent", "Exact"];
 pub(super) const REINVOCATION_POLICIES: [&str; 2] = ["IfNeeded", "Never"];
 /// Names that end so are kept for what a server reads from files (KEP-5793).
-const STATIC_SUFFIX: &str = ".static.k8s.io";
+pub const STATIC_SUFFIX: &str = ".static.k8s.io";
 
 /// Checks that the name of a new webhook configuration, policy or binding is not kept for files.
 pub(super) fn validate_name(errors: &mut Errors, object: &Field<'_, '_>) {

@@ -12,10 +12,14 @@ const PATCH_TYPES: [&str; 2] = ["ApplyConfiguration", "JSONPatch"];
 
 /// Checks a new MutatingAdmissionPolicy; of its metadata, only that the name is not reserved.
 pub fn validate_mutating_admission_policy(policy: &Value) -> Errors {
-    let policy = Field::root(policy, POLICY);
-    let mut errors = validate(&policy, false);
-    admission::validate_name(&mut errors, &policy);
+    let mut errors = validate_mutating_admission_policy_in_file(policy);
+    admission::validate_name(&mut errors, &Field::root(policy, POLICY));
     errors
+}
+
+/// Checks a MutatingAdmissionPolicy that does not come by the API, except its metadata.
+pub(super) fn validate_mutating_admission_policy_in_file(policy: &Value) -> Errors {
+    validate(&Field::root(policy, POLICY), false)
 }
 
 /// Checks a change of a MutatingAdmissionPolicy, except its metadata.

@@ -20,10 +20,14 @@ const NOTHING: &str = "validations or auditAnnotations must contain at least one
 
 /// Checks a new ValidatingAdmissionPolicy; of its metadata, only that the name is not reserved.
 pub fn validate_validating_admission_policy(policy: &Value) -> Errors {
-    let policy = Field::root(policy, POLICY);
-    let mut errors = validate(&policy, false);
-    admission::validate_name(&mut errors, &policy);
+    let mut errors = validate_validating_admission_policy_in_file(policy);
+    admission::validate_name(&mut errors, &Field::root(policy, POLICY));
     errors
+}
+
+/// Checks a ValidatingAdmissionPolicy that does not come by the API, except its metadata.
+pub(super) fn validate_validating_admission_policy_in_file(policy: &Value) -> Errors {
+    validate(&Field::root(policy, POLICY), false)
 }
 
 /// Checks a change of a ValidatingAdmissionPolicy, except its metadata.

@@ -51,6 +51,13 @@ pub fn validate_validating_webhook_configuration_update(configuration: &Value, o
     validate(&Field::root(configuration, VALIDATING), &lenience)
 }
 
+/// Checks a webhook configuration of either kind that does not come by the API, except its metadata.
+pub(super) fn validate_webhook_configuration_in_file(configuration: &Value) -> Errors {
+    let ty =
+        if configuration.str_at("kind") == "MutatingWebhookConfiguration" { MUTATING } else { VALIDATING };
+    validate(&Field::root(configuration, ty), &Lenience::default())
+}
+
 impl Lenience {
     /// What a change of `old` to `new` may keep.
     fn of(old: &Field<'_, '_>, new: &Value) -> Lenience {

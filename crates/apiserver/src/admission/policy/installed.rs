@@ -4,11 +4,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use object::Versioned;
+use object::{FieldValues, TypeMeta, Value, Versioned};
 use parking_lot::Mutex;
 use schema::GroupResource;
 
-use super::super::{Objects, Reader};
+use super::super::manifest::{Loaded, Source};
+use super::super::{Attributes, Gate, Objects, Reader, is_exempt, is_question};
 use super::definition::{Binding, Policy};
 
 const GROUP: &str = "admissionregistration.k8s.io";
@@ -19,8 +20,22 @@ pub(super) struct Bound {
     pub(super) bindings: Vec<Arc<Binding>>,
 }
 
+/// The policies for a request, in their order: those from files come first.
+pub(super) struct AllBound {
+    manifests: Option<Arc<Vec<Bound>>>,
+    installed: Option<Arc<Vec<Bound>>>,
+}
+
+impl AllBound {
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Bound> {
+        self.manifests.iter().chain(&self.installed).flat_map(|bound| bound.iter())
+    }
+}
+
 /// The policies of a kind.
 pub(super) struct Installed {
+    manifests: Option<Arc<Source<Vec<Bound>>>>,
+    gate: Arc<Gate>,
     policies: GroupResource<'static>,
     bindings: GroupResource<'static>,
     read_policy: fn(&Versioned) -> Policy,
@@ -40,12 +55,16 @@ struct Read {
 }
 
 impl Installed {
+    /// Until the gate is open, only those from files are evaluated.
     pub(super) fn new(
-        policies: &'static str,
-        bindings: &'static str,
+        (policies, bindings): (&'static str, &'static str),
         read_policy: fn(&Versioned) -> Policy,
+        manifests: Option<Arc<Source<Vec<Bound>>>>,
+        gate: Arc<Gate>,
     ) -> Installed {
         Installed {
+            manifests,
+            gate,
             policies: GroupResource::new(GROUP, policies),
             bindings: GroupResource::new(GROUP, bindings),
             read_policy,
@@ -54,8 +73,22 @@ impl Installed {
         }
     }
 
-    /// The policies that are bound, in the order of their names; `None` if there are none.
-    pub(super) fn bound(&self, reader: &dyn Reader) -> Option<Arc<Vec<Bound>>> {
+    /// The policies for a request that are bound, in their order; `None` if there are none. Those of the API are not about
+    /// configurations of admission itself.
+    pub(super) fn bound(&self, what: &Attributes<'_>) -> Option<AllBound> {
+        if is_question(what) {
+            return None;
+        }
+        let manifests =
+            self.manifests.as_ref().map(|source| source.current()).filter(|bound| !bound.is_empty());
+        let concerns = !is_exempt(what) && self.gate.is_open();
+        let installed = if concerns { self.installed(what.reader) } else { None };
+        let bound = AllBound { manifests, installed };
+        Some(bound).filter(|bound| bound.manifests.is_some() || bound.installed.is_some())
+    }
+
+    /// Those of the API, in the order of their names.
+    fn installed(&self, reader: &dyn Reader) -> Option<Arc<Vec<Bound>>> {
         let of_bindings = reader.all(self.bindings);
         // The way of almost every request: nothing is locked.
         if of_bindings.is_empty() && !self.has_read.load(Ordering::Acquire) {
@@ -90,6 +123,26 @@ impl Installed {
         }
         Read { of_policies, of_bindings, bound: Arc::new(bound), policies, bindings: all_bindings }
     }
+}
+
+/// The policies of manifests that are bound.
+pub(super) fn of_manifests(loaded: &Loaded, read_policy: fn(&Versioned) -> Policy) -> Vec<Bound> {
+    let bindings: Vec<Arc<Binding>> =
+        loaded.bindings.iter().map(|binding| Arc::new(Binding::read(binding))).collect();
+    let bound = loaded.objects.iter().map(|policy| {
+        let own = bindings.iter().filter(|binding| *binding.policy == *policy.str_at("metadata.name"));
+        Bound { policy: Arc::new(read_policy(&versioned(policy))), bindings: own.cloned().collect() }
+    });
+    bound.filter(|bound| !bound.bindings.is_empty()).collect()
+}
+
+/// A policy of a manifest, which has no version.
+fn versioned(policy: &Value) -> Versioned {
+    let mut policy = policy.clone();
+    policy.entry("metadata").remove("resourceVersion");
+    let kind = TypeMeta::new(policy.str_at("apiVersion"), policy.str_at("kind"));
+    Versioned::from_value(kind, &policy, FieldValues::default())
+        .expect("only a resource version can be wrong, and there is none")
 }
 
 /// What tells a version of an object from all others.

@@ -8,10 +8,11 @@ use object::{Cause, Details, Reason, Status, Value};
 
 use super::super::decisions::{COPY, Decisions, Judge};
 use super::super::expression::{BUDGET, Compiled, Evaluator};
+use super::super::manifest::{Manifests, Owner, Source};
 use super::super::matching::{Asked, View};
-use super::super::{Attributes, Gate, Plugin, Shape, is_exempt};
+use super::super::{Attributes, Gate, ManifestError, Plugin, Shape};
 use super::definition::{Binding, Mutation, Parts, Policy, Program};
-use super::installed::{Bound, Installed};
+use super::installed::{AllBound, Bound, Installed, of_manifests};
 use super::params::{self, Param};
 use super::{apply, in_time, request};
 
@@ -25,7 +26,6 @@ const INVOCATIONS_MAX: usize = 10_000;
 pub struct MutatingPolicies {
     installed: Installed,
     judge: Judge,
-    gate: Arc<Gate>,
 }
 
 /// A policy that is evaluated for a request, by one of its bindings and with one set of parameters.
@@ -46,10 +46,20 @@ struct Failure {
 }
 
 impl MutatingPolicies {
-    /// Nothing is evaluated until the gate is open.
-    pub(crate) fn new(judge: Judge, gate: Arc<Gate>) -> MutatingPolicies {
-        let (policies, bindings) = ("mutatingadmissionpolicies", "mutatingadmissionpolicybindings");
-        MutatingPolicies { installed: Installed::new(policies, bindings, Policy::mutating), judge, gate }
+    /// Until the gate is open, only policies from files are evaluated.
+    ///
+    /// # Errors
+    /// The plugin's manifests cannot be used.
+    pub(crate) fn new(
+        judge: Judge,
+        gate: Arc<Gate>,
+        manifests: &Manifests,
+    ) -> Result<MutatingPolicies, ManifestError> {
+        let manifests = Source::start(manifests, Owner::MutatingPolicies, |loaded| {
+            of_manifests(&loaded, Policy::mutating)
+        })?;
+        let plurals = ("mutatingadmissionpolicies", "mutatingadmissionpolicybindings");
+        Ok(MutatingPolicies { installed: Installed::new(plurals, Policy::mutating, manifests, gate), judge })
     }
 }
 
@@ -60,10 +70,7 @@ impl Plugin for MutatingPolicies {
     }
 
     async fn admit(&self, what: &Attributes<'_>, object: &mut Value, old: &Value) -> Result<(), Status> {
-        if is_exempt(what) || !self.gate.is_open() {
-            return Ok(());
-        }
-        let Some(bound) = self.installed.bound(what.reader) else { return Ok(()) };
+        let Some(bound) = self.installed.bound(what) else { return Ok(()) };
         in_time(what.deadline, self.admit_all(&bound, what, object, old)).await
     }
 
@@ -72,14 +79,14 @@ impl Plugin for MutatingPolicies {
     }
 
     fn unsettles(&self, what: &Attributes<'_>) -> bool {
-        !is_exempt(what) && self.gate.is_open() && self.installed.bound(what.reader).is_some()
+        self.installed.bound(what).is_some()
     }
 }
 
 impl MutatingPolicies {
     async fn admit_all(
         &self,
-        bound: &[Bound],
+        bound: &AllBound,
         what: &Attributes<'_>,
         object: &mut Value,
         old: &Value,
@@ -91,7 +98,7 @@ impl MutatingPolicies {
         }
         let decisions = Decisions::new(&self.judge, what);
         let mut relevant = Relevant::default();
-        for bound in bound {
+        for bound in bound.iter() {
             relevant.add(bound, &asked, object, old, &decisions).await;
         }
         let Relevant { invocations, mut failures } = relevant;

@@ -7,10 +7,11 @@ use object::{Reason, Status, Value};
 
 use super::super::decisions::{COPY, Decisions, Judge};
 use super::super::expression::{BUDGET, Evaluator, Seen};
+use super::super::manifest::{Manifests, Owner, Source};
 use super::super::matching::{Asked, View};
-use super::super::{Attributes, Gate, Plugin, is_exempt};
+use super::super::{Attributes, Gate, ManifestError, Plugin};
 use super::definition::{Annotation, Binding, Parts, Policy, Program, Validation};
-use super::installed::{Bound, Installed};
+use super::installed::{AllBound, Bound, Installed, of_manifests};
 use super::{in_time, params, request};
 
 /// How long a message may be that an expression makes, in bytes.
@@ -23,7 +24,6 @@ const DENIALS_MAX: usize = 100;
 pub struct ValidatingPolicies {
     installed: Installed,
     judge: Judge,
-    gate: Arc<Gate>,
 }
 
 /// Why a policy does not let a request pass.
@@ -41,10 +41,23 @@ struct Denied<'p> {
 }
 
 impl ValidatingPolicies {
-    /// Nothing is evaluated until the gate is open.
-    pub(crate) fn new(judge: Judge, gate: Arc<Gate>) -> ValidatingPolicies {
-        let (policies, bindings) = ("validatingadmissionpolicies", "validatingadmissionpolicybindings");
-        ValidatingPolicies { installed: Installed::new(policies, bindings, Policy::validating), judge, gate }
+    /// Until the gate is open, only policies from files are evaluated.
+    ///
+    /// # Errors
+    /// The plugin's manifests cannot be used.
+    pub(crate) fn new(
+        judge: Judge,
+        gate: Arc<Gate>,
+        manifests: &Manifests,
+    ) -> Result<ValidatingPolicies, ManifestError> {
+        let manifests = Source::start(manifests, Owner::ValidatingPolicies, |loaded| {
+            of_manifests(&loaded, Policy::validating)
+        })?;
+        let plurals = ("validatingadmissionpolicies", "validatingadmissionpolicybindings");
+        Ok(ValidatingPolicies {
+            installed: Installed::new(plurals, Policy::validating, manifests, gate),
+            judge,
+        })
     }
 }
 
@@ -55,10 +68,7 @@ impl Plugin for ValidatingPolicies {
     }
 
     async fn validate(&self, what: &Attributes<'_>, object: &Value, old: &Value) -> Result<(), Status> {
-        if is_exempt(what) || !self.gate.is_open() {
-            return Ok(());
-        }
-        let Some(bound) = self.installed.bound(what.reader) else { return Ok(()) };
+        let Some(bound) = self.installed.bound(what) else { return Ok(()) };
         let asked = Asked::new(what);
         let decisions = Decisions::new(&self.judge, what);
         let dispatch = Dispatch { what, asked: &asked, object, old, decisions: &decisions };
@@ -83,9 +93,9 @@ fn keep<'p>(denied: &mut Option<Denied<'p>>, new: Option<Denied<'p>>) {
 }
 
 impl Dispatch<'_> {
-    async fn policies(&self, bound: &[Bound]) -> Result<(), Status> {
+    async fn policies(&self, bound: &AllBound) -> Result<(), Status> {
         let mut denied = None;
-        for bound in bound {
+        for bound in bound.iter() {
             self.policy(bound, &mut denied).await?;
         }
         match denied {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use object::{Status, Value, Versioned};
+use object::{Status, Value};
 use parking_lot::Mutex;
 use schema::GroupResource;
 
@@ -14,8 +14,9 @@ use super::version::Version;
 use crate::admission::conditions::Conditions;
 use crate::admission::decisions::Decisions;
 use crate::admission::expression::{Seen, request};
+use crate::admission::manifest::{Manifests, Owner, Source};
 use crate::admission::matching::{Asked, Criteria, View};
-use crate::admission::{Objects, Reader};
+use crate::admission::{Attributes, ManifestError, Objects, Reader, is_question};
 
 /// The group of all configurations of admission.
 pub(super) const GROUP: &str = "admissionregistration.k8s.io";
@@ -86,9 +87,27 @@ impl Hook {
     }
 }
 
+/// The webhooks for a request, in their order: those from files come first.
+pub(super) struct Hooks {
+    manifests: Option<Arc<Vec<Arc<Hook>>>>,
+    installed: Option<Arc<Vec<Arc<Hook>>>>,
+}
+
+impl Hooks {
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<Hook>> + Clone {
+        self.manifests.iter().chain(&self.installed).flat_map(|hooks| hooks.iter())
+    }
+
+    /// `None` if there are none.
+    fn some(self) -> Option<Hooks> {
+        Some(self).filter(|hooks| hooks.manifests.is_some() || hooks.installed.is_some())
+    }
+}
+
 /// The configurations of a kind, read again where they have changed.
 pub(super) struct Configurations {
     resource: GroupResource<'static>,
+    manifests: Option<Arc<Source<Vec<Arc<Hook>>>>>,
     read: Mutex<Read>,
     /// Whether webhooks were read that may be gone now.
     has_read: AtomicBool,
@@ -105,29 +124,58 @@ struct Read {
 }
 
 impl Configurations {
-    pub(super) fn new(plural: &'static str) -> Configurations {
-        let resource = GroupResource::new(GROUP, plural);
-        Configurations { resource, read: Mutex::default(), has_read: AtomicBool::new(false) }
+    /// # Errors
+    /// The manifests of the plugin cannot be used.
+    pub(super) fn new(
+        plural: &'static str,
+        manifests: &Manifests,
+        owner: Owner,
+    ) -> Result<Configurations, ManifestError> {
+        let manifests = Source::start(manifests, owner, |loaded| {
+            loaded.objects.iter().flat_map(|object| read_all("manifest/", object)).collect()
+        })?;
+        let (resource, has_read) = (GroupResource::new(GROUP, plural), AtomicBool::new(false));
+        Ok(Configurations { resource, manifests, read: Mutex::default(), has_read })
     }
 
-    /// The current webhooks; `None` if there are none. `changed` is called with them when they have changed.
+    /// The current webhooks for a request; `None` if there are none. `installed` says whether those of the API are for it,
+    /// and `changed` is called with them and those from files when they have changed.
     pub(super) fn hooks(
         &self,
-        reader: &dyn Reader,
-        changed: impl FnOnce(&[Arc<Hook>]),
-    ) -> Option<Arc<Vec<Arc<Hook>>>> {
+        what: &Attributes<'_>,
+        installed: bool,
+        changed: impl FnOnce(&Hooks),
+    ) -> Option<Hooks> {
+        if is_question(what) {
+            return None;
+        }
+        let manifests =
+            self.manifests.as_ref().map(|source| source.current()).filter(|hooks| !hooks.is_empty());
+        let mut hooks = Hooks { manifests, installed: None };
+        if installed && let Some((installed, is_new)) = self.installed(what.reader) {
+            hooks.installed = Some(installed);
+            if is_new {
+                changed(&hooks);
+            }
+        }
+        hooks.installed = hooks.installed.filter(|hooks| !hooks.is_empty());
+        hooks.some()
+    }
+
+    /// The webhooks of the API, and whether they have changed.
+    fn installed(&self, reader: &dyn Reader) -> Option<(Arc<Vec<Arc<Hook>>>, bool)> {
         let objects = reader.all(self.resource);
         // The way of almost every request: nothing is locked.
         if objects.is_empty() && !self.has_read.load(Ordering::Acquire) {
             return None;
         }
         let mut read = self.read.lock();
-        if !read.objects.ptr_eq(&objects) {
+        let is_new = !read.objects.ptr_eq(&objects);
+        if is_new {
             *read = Read::of(objects, &mut read.by_version);
             self.has_read.store(!read.hooks.is_empty(), Ordering::Release);
-            changed(&read.hooks);
         }
-        Some(Arc::clone(&read.hooks)).filter(|hooks| !hooks.is_empty())
+        Some((Arc::clone(&read.hooks), is_new))
     }
 }
 
@@ -138,7 +186,7 @@ impl Read {
         let mut all = Vec::new();
         for configuration in objects.values() {
             let version = (configuration.uid().as_str().to_owned(), configuration.resource_version());
-            let hooks = before.remove(&version).unwrap_or_else(|| read(configuration));
+            let hooks = before.remove(&version).unwrap_or_else(|| read_all("", &configuration.value()));
             all.extend(hooks.iter().cloned());
             by_version.insert(version, hooks);
         }
@@ -146,8 +194,9 @@ impl Read {
     }
 }
 
-fn read(configuration: &Versioned) -> Vec<Arc<Hook>> {
-    let value = configuration.value();
-    let hooks = value.get("webhooks").items().enumerate();
-    hooks.map(|(index, hook)| Arc::new(Hook::read(configuration.name(), index, hook))).collect()
+/// The webhooks of a configuration; `origin` tells those of the API and of files apart.
+fn read_all(origin: &str, configuration: &Value) -> Vec<Arc<Hook>> {
+    let name = format!("{origin}{}", configuration.str_at("metadata.name"));
+    let hooks = configuration.get("webhooks").items().enumerate();
+    hooks.map(|(index, hook)| Arc::new(Hook::read(&name, index, hook))).collect()
 }

@@ -8,11 +8,12 @@ use tokio::time::Instant;
 
 use super::Webhooks;
 use super::ask::{Question, check_time, settle};
-use super::configuration::{Configurations, Hook};
+use super::configuration::{Configurations, Hook, Hooks};
 use super::failure::Trouble;
 use crate::admission::decisions::Decisions;
+use crate::admission::manifest::{Manifests, Owner};
 use crate::admission::matching::{Asked, View};
-use crate::admission::{Attributes, Plugin};
+use crate::admission::{Attributes, ManifestError, Plugin};
 
 /// The plugin.
 pub struct MutatingWebhooks {
@@ -21,16 +22,20 @@ pub struct MutatingWebhooks {
 }
 
 impl MutatingWebhooks {
-    pub(crate) fn new(webhooks: Arc<Webhooks>) -> MutatingWebhooks {
-        MutatingWebhooks { webhooks, configurations: Configurations::new("mutatingwebhookconfigurations") }
+    /// # Errors
+    /// The plugin's manifests cannot be used.
+    pub(crate) fn new(
+        webhooks: Arc<Webhooks>,
+        manifests: &Manifests,
+    ) -> Result<MutatingWebhooks, ManifestError> {
+        let plural = "mutatingwebhookconfigurations";
+        let configurations = Configurations::new(plural, manifests, Owner::MutatingWebhooks)?;
+        Ok(MutatingWebhooks { webhooks, configurations })
     }
 
     /// The webhooks, if there are any that may be asked about a request.
-    fn hooks(&self, what: &Attributes<'_>) -> Option<Arc<Vec<Arc<Hook>>>> {
-        if !self.webhooks.concerns(what) {
-            return None;
-        }
-        self.configurations.hooks(what.reader, |hooks| {
+    fn hooks(&self, what: &Attributes<'_>) -> Option<Hooks> {
+        self.configurations.hooks(what, self.webhooks.concerns(what), |hooks| {
             self.webhooks.metrics.keep("admit", |name| hooks.iter().any(|hook| hook.name == name));
         })
     }

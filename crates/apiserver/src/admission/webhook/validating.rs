@@ -9,10 +9,11 @@ use tokio::time::Instant;
 
 use super::Webhooks;
 use super::ask::{Question, check_time, settle};
-use super::configuration::{Configurations, Hook};
+use super::configuration::{Configurations, Hook, Hooks};
 use crate::admission::decisions::Decisions;
+use crate::admission::manifest::{Manifests, Owner};
 use crate::admission::matching::{Asked, View};
-use crate::admission::{Attributes, Plugin};
+use crate::admission::{Attributes, ManifestError, Plugin};
 
 /// How many webhooks are asked about one request at the same time.
 const PARALLEL_MAX: usize = 64;
@@ -24,11 +25,15 @@ pub struct ValidatingWebhooks {
 }
 
 impl ValidatingWebhooks {
-    pub(crate) fn new(webhooks: Arc<Webhooks>) -> ValidatingWebhooks {
-        ValidatingWebhooks {
-            webhooks,
-            configurations: Configurations::new("validatingwebhookconfigurations"),
-        }
+    /// # Errors
+    /// The plugin's manifests cannot be used.
+    pub(crate) fn new(
+        webhooks: Arc<Webhooks>,
+        manifests: &Manifests,
+    ) -> Result<ValidatingWebhooks, ManifestError> {
+        let plural = "validatingwebhookconfigurations";
+        let configurations = Configurations::new(plural, manifests, Owner::ValidatingWebhooks)?;
+        Ok(ValidatingWebhooks { webhooks, configurations })
     }
 
     async fn call(&self, question: &Question<'_>) -> Result<(), Status> {
@@ -45,14 +50,14 @@ impl ValidatingWebhooks {
 /// The webhooks that match, each with the place of the view that it wants.
 async fn matching<'h>(
     asked: &Asked<'_>,
-    hooks: &'h [Arc<Hook>],
+    hooks: &'h Hooks,
     object: &Value,
     old: &Value,
     decisions: &Decisions<'_>,
     deadline: Instant,
 ) -> Result<(Vec<(&'h Hook, usize)>, Vec<View>), Status> {
     let (mut relevant, mut views) = (Vec::new(), Vec::<View>::new());
-    for hook in hooks {
+    for hook in hooks.iter() {
         check_time(deadline)?;
         let Some(shape) = asked.shape_of(&hook.criteria, object, old).await? else { continue };
         let at = match views.iter().position(|view| view.shape == *shape) {
@@ -78,10 +83,7 @@ impl Plugin for ValidatingWebhooks {
     }
 
     async fn validate(&self, what: &Attributes<'_>, object: &Value, old: &Value) -> Result<(), Status> {
-        if !self.webhooks.concerns(what) {
-            return Ok(());
-        }
-        let hooks = self.configurations.hooks(what.reader, |hooks| {
+        let hooks = self.configurations.hooks(what, self.webhooks.concerns(what), |hooks| {
             self.webhooks.metrics.keep("validating", |name| hooks.iter().any(|hook| hook.name == name));
         });
         let Some(hooks) = hooks else { return Ok(()) };
