@@ -5,6 +5,7 @@
 //! | `deployment` | the ReplicaSets of a Deployment, old and new |
 //! | `replicaset` | the pods of a ReplicaSet, and of a ReplicationController |
 //! | `daemonset` | a pod on each node that fits |
+//! | `statefulset` | pods with stable names, and their claims |
 //! | `endpointslice`, `endpoints` | the addresses behind a Service, in slices and in one object |
 //! | `endpointslicemirroring` | slices for Endpoints that users wrote |
 //! | `servicelb` | load balancers made of the nodes themselves |
@@ -64,6 +65,7 @@ mod rootca;
 mod serviceaccount;
 mod servicecidr;
 mod servicelb;
+mod statefulset;
 mod storageversionmigrator;
 mod tainteviction;
 mod template;
@@ -73,6 +75,7 @@ mod tests;
 pub use certificates::{NODE_KEY_ANNOTATION, Signer, SignerError, Signers};
 pub use framework::Accounts;
 pub use health::Health;
+pub use statefulset::Metrics as StatefulSetMetrics;
 
 /// The options of all controllers.
 #[derive(Clone, Debug)]
@@ -118,12 +121,15 @@ impl Default for Config {
 pub struct Metrics {
     /// Their queues.
     pub queues: QueueMetrics,
+    /// The availability of StatefulSets.
+    pub stateful_sets: StatefulSetMetrics,
 }
 
 impl Metrics {
     /// Creates the metrics and registers them.
     pub fn register(registry: &mut metrics::Registry) -> Metrics {
-        Metrics { queues: QueueMetrics::register(registry) }
+        let queues = QueueMetrics::register(registry);
+        Metrics { queues, stateful_sets: StatefulSetMetrics::register(registry) }
     }
 }
 
@@ -166,6 +172,7 @@ async fn run_all(context: Context, cancel: CancellationToken) {
         replicaset::ReplicaSetController,
         replicaset::ReplicationManager,
         daemonset::DaemonSetController,
+        statefulset::StatefulSetController,
         endpointslice::EndpointSliceController,
         endpoints::EndpointsController,
         endpointslicemirroring::EndpointSliceMirroring,

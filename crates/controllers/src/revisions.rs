@@ -15,7 +15,7 @@ use serde_json::json;
 use crate::framework::{Action, Plan, controller_reference};
 use crate::template;
 
-/// The label of pods and revisions that distinguishes templates.
+/// The label of pods that distinguishes templates; a DaemonSet's revisions have it too.
 pub(crate) const HASH_LABEL: &str = "controller-revision-hash";
 
 /// A workload as its history sees it.
@@ -26,6 +26,8 @@ pub(crate) struct Versioned<'a, O> {
     pub(crate) template: &'a PodTemplateSpec,
     /// How often a hash collided with the name of another revision.
     pub(crate) collisions: Option<i32>,
+    /// The label of its revisions with the hash.
+    pub(crate) hash_label: &'static str,
 }
 
 impl<O> Versioned<'_, O> {
@@ -44,7 +46,7 @@ impl<O: Object> Versioned<'_, O> {
         let hash = template::hash(self.template, self.collisions);
         let template_meta = self.template.metadata.as_ref();
         let mut labels = template_meta.and_then(|meta| meta.labels.clone()).unwrap_or_default();
-        labels.insert(HASH_LABEL.into(), hash.clone());
+        labels.insert(self.hash_label.into(), hash.clone());
         ControllerRevision {
             metadata: ObjectMeta {
                 name: Some(format!("{}-{hash}", meta.name.as_deref().unwrap_or_default())),
@@ -110,5 +112,14 @@ impl History {
             .iter()
             .filter(|revision| revision.labels().label(HASH_LABEL).is_none_or(|hash| !live.contains(hash)));
         plan.together(unused.take(excess).map(|revision| Action::delete(&**revision)).collect());
+    }
+
+    /// Deletes the oldest revisions that nothing refers to by name, beyond the `limit` of such that are kept.
+    pub(crate) fn truncate(&self, limit: usize, is_live: impl Fn(&str) -> bool, plan: &mut Plan) {
+        let is_unused =
+            |revision: &&Arc<ControllerRevision>| !revision.metadata.name.as_deref().is_some_and(&is_live);
+        let unused: Vec<_> = self.old.iter().filter(is_unused).collect();
+        let excess = unused.len().saturating_sub(limit);
+        plan.together(unused[..excess].iter().map(|revision| Action::delete(&***revision)).collect());
     }
 }

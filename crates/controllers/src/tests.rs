@@ -20,6 +20,7 @@ mod real;
 mod replication;
 mod rights;
 mod served;
+mod stateful;
 
 pub(crate) struct Cluster {
     pub(crate) server: Server,

@@ -51,6 +51,7 @@ pub(super) fn plan(snapshot: &Snapshot, now: Timestamp) -> Plan {
         owner: daemon_set,
         template: &daemon_set.spec.template,
         collisions: daemon_set.status.as_ref().and_then(|status| status.collision_count),
+        hash_label: HASH_LABEL,
     };
     let history = History::new(&versioned, revisions.owned);
     history.bring_up(&versioned, &mut plan);

@@ -69,11 +69,21 @@ pub(crate) struct Claimed<K> {
 impl<O: Object> Claim<'_, O> {
     /// Claims among `objects` of the owner's namespace. Of orphans only those that are `adoptable` are adopted.
     pub(crate) fn claim<K: Form>(&self, objects: &[Arc<K>], adoptable: impl Fn(&K) -> bool) -> Claimed<K> {
+        self.claim_if(objects, |_| true, adoptable)
+    }
+
+    /// Claims only objects that are `fitting` in addition to what the selector says; others are released.
+    pub(crate) fn claim_if<K: Form>(
+        &self,
+        objects: &[Arc<K>],
+        fitting: impl Fn(&K) -> bool,
+        adoptable: impl Fn(&K) -> bool,
+    ) -> Claimed<K> {
         let mine = self.owner.metadata();
         let dying = mine.deletion_timestamp.is_some();
         let (mut owned, mut adopted, mut released) = (Vec::new(), Vec::new(), Vec::new());
         for object in objects {
-            let selected = self.selector.matches(object.labels());
+            let selected = self.selector.matches(object.labels()) && fitting(object);
             match controller_of(object.meta()) {
                 Some(owner) if Some(owner.uid) != mine.uid.as_deref() => {}
                 Some(_) if selected => owned.push(Arc::clone(object)),

@@ -79,7 +79,7 @@ impl<C: Controller> Runner<C> {
         let Context { informers, accounts, metrics, config } = context;
         let queue = WorkQueue::measured(C::QUEUE, &metrics.queues, C::RETRY_MAX);
         let client = accounts.client(C::ACCOUNT);
-        let mut wiring = Wiring::new(informers, client.clone(), queue.clone(), config);
+        let mut wiring = Wiring::new(informers, client.clone(), queue.clone(), config, metrics);
         let controller = C::wire(&mut wiring);
         let Wiring { views, subscriptions, begins_after, .. } = wiring;
         views.synced().await;

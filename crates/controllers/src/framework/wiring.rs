@@ -13,7 +13,7 @@ use jiff::Timestamp;
 
 use super::Notes;
 use super::executor::{Effect, Pending};
-use crate::Config;
+use crate::{Config, Metrics};
 
 /// The parts that a controller is wired with.
 pub(crate) struct Wiring<T: Work> {
@@ -21,6 +21,7 @@ pub(crate) struct Wiring<T: Work> {
     client: Client,
     queue: WorkQueue<T>,
     config: Arc<Config>,
+    metrics: Metrics,
     pub(super) views: Views,
     pub(super) subscriptions: Vec<Subscription>,
     pub(super) begins_after: Vec<BoxFuture<'static, ()>>,
@@ -73,14 +74,20 @@ impl<T: Work> Wiring<T> {
         client: Client,
         queue: WorkQueue<T>,
         config: Arc<Config>,
+        metrics: Metrics,
     ) -> Wiring<T> {
         let (views, subscriptions, begins_after) = (Views::default(), Vec::new(), Vec::new());
-        Wiring { informers, client, queue, config, views, subscriptions, begins_after }
+        Wiring { informers, client, queue, config, metrics, views, subscriptions, begins_after }
     }
 
     /// The options of all controllers.
     pub(crate) fn config(&self) -> &Arc<Config> {
         &self.config
+    }
+
+    /// The metrics of all controllers.
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.metrics
     }
 
     /// The process's informers, for controllers that choose theirs at run time.

@@ -15,6 +15,7 @@ pub fn trials(shared: &Arc<SharedCluster>) -> Vec<Trial> {
         trial("daemon_sets_should_run_on_nodes", daemon_sets_should_run_on_nodes),
         trial("deployments_should_replace_pods", deployments_should_replace_pods),
         trial("replica_sets_should_keep_pods", replica_sets_should_keep_pods),
+        trial("stateful_sets_should_keep_names", stateful_sets_should_keep_names),
         trial("namespaces_should_end_pods_first", namespaces_should_end_pods_first),
     ]
 }
@@ -216,6 +217,62 @@ fn replica_sets_should_keep_pods(namespace: &Namespace) {
     }
     namespace.run(&["delete", "replicaset", "kept", LIMIT]);
     namespace.run(&["delete", "pod", "orphan", LIMIT]);
+}
+
+/// "[sig-apps] StatefulSet Basic StatefulSet functionality should perform canary updates and phased rolling updates of template
+/// modifications [Conformance]", "... should perform rolling updates and roll backs of template modifications", with kubectl.
+fn stateful_sets_should_keep_names(namespace: &Namespace) {
+    namespace.apply(
+        "{apiVersion: v1, kind: Service, metadata: {name: db}, spec: {clusterIP: None, selector: {app: db}, ports: [{port: 80}]}}",
+    );
+    namespace.apply(&workload("StatefulSet", "db", NGINX_1, "replicas: 3\n  serviceName: db"));
+    namespace.run(&["rollout", "status", "statefulset/db", LIMIT]);
+    let first = until_pods(namespace, "db", 3);
+    assert_eq!(first.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["db-0", "db-1", "db-2"]);
+    for (pod, _) in &first {
+        assert_eq!(namespace.exec(pod, "cat /etc/hostname").trim(), pod);
+    }
+    namespace.run(&["delete", "pod", "db-1", LIMIT]);
+    namespace.run(&["rollout", "status", "statefulset/db", LIMIT]);
+    let second = until_pods(namespace, "db", 3);
+    let kept: Vec<_> = first.intersection(&second).map(|(name, _)| name.as_str()).collect();
+    assert_eq!(kept, ["db-0", "db-2"], "one was made again, under its name");
+
+    let images = || {
+        let path = "jsonpath={range .items[*]}{.metadata.name} {.spec.containers[0].image}{\"\\n\"}{end}";
+        let text = namespace.run(&["get", "pods", "-l", "app=db", "--sort-by=.metadata.name", "-o", path]);
+        text.lines().map(|line| line.ends_with(NGINX_2)).collect::<Vec<_>>()
+    };
+    let partition = |ordinal: i32| {
+        let patch =
+            format!(r#"{{"spec": {{"updateStrategy": {{"rollingUpdate": {{"partition": {ordinal}}}}}}}}}"#);
+        namespace.run(&["patch", "statefulset", "db", "-p", &patch]);
+    };
+    partition(2);
+    namespace.run(&["set", "image", "statefulset/db", &format!("c={NGINX_2}")]);
+    let told = namespace.run(&["rollout", "status", "statefulset/db", LIMIT]);
+    assert!(told.contains("partitioned roll out complete: 1 new pods have been updated"), "{told}");
+    assert_eq!(images(), [false, false, true]);
+    partition(0);
+    namespace.run(&["rollout", "status", "statefulset/db", LIMIT]);
+    assert_eq!(images(), [true; 3]);
+
+    let history = namespace.run(&["rollout", "history", "statefulset/db"]);
+    assert_eq!(history.lines().filter(|line| line.starts_with(['1', '2'])).count(), 2, "{history}");
+    namespace.run(&["rollout", "undo", "statefulset/db"]);
+    namespace.run(&["rollout", "status", "statefulset/db", LIMIT]);
+    assert_eq!(images(), [false; 3]);
+    let before = until_pods(namespace, "db", 3);
+    namespace.run(&["rollout", "restart", "statefulset/db"]);
+    namespace.run(&["rollout", "status", "statefulset/db", LIMIT]);
+    assert!(before.is_disjoint(&until_pods(namespace, "db", 3)));
+
+    namespace.run(&["scale", "statefulset", "db", "--replicas=1"]);
+    let left = until_pods(namespace, "db", 1);
+    assert_eq!(left.first().unwrap().0, "db-0");
+    namespace.run(&["delete", "statefulset", "db", LIMIT]);
+    namespace.run(&["delete", "service", "db", LIMIT]);
+    until_pods(namespace, "db", 0);
 }
 
 /// "[sig-api-machinery] OrderedNamespaceDeletion namespace deletion should delete pod first [Conformance]", "[sig-api-machinery]
