@@ -95,17 +95,6 @@ fn clean_up(
     }
 }
 
-/// What to do after a pod was looked at.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Next {
-    /// The next pod.
-    GoOn,
-    /// In order, the next pod has to wait for this one.
-    Wait,
-    /// Nothing more can be done.
-    Stop,
-}
-
 /// One pass over the pods of a set.
 struct Round<'a> {
     snapshot: &'a Snapshot,
@@ -120,23 +109,8 @@ impl Round<'_> {
     /// Scaling goes before updating. Returns the pods that are deleted for an update.
     fn run(&mut self) -> Vec<Arc<LeanPod>> {
         let (set, replicas) = (self.set, self.replicas);
-        let is_parallel = replicas::is_parallel(set);
-        let mut missing = Vec::new();
-        for replica in &replicas.wanted {
-            let next = match replica {
-                Replica::Present(pod) => self.keep(pod),
-                Replica::Missing(ordinal) if self.has_stale_claim(*ordinal) => Next::Wait,
-                Replica::Missing(ordinal) => {
-                    missing.push(*ordinal);
-                    Next::Wait
-                }
-            };
-            if next == Next::Stop || (next == Next::Wait && !is_parallel) {
-                self.create_all(&missing);
-                return Vec::new();
-            }
-        }
-        if !self.create_all(&missing) {
+        let is_done = if replicas::is_parallel(set) { self.keep_all() } else { self.keep_in_order() };
+        if !is_done {
             return Vec::new();
         }
         for pod in &replicas.condemned {
@@ -150,37 +124,72 @@ impl Round<'_> {
         outdated
     }
 
-    /// Looks after a pod that exists.
-    fn keep(&mut self, pod: &LeanPod) -> Next {
-        let (set, now) = (self.set, self.now);
-        if pods::is_terminal(pod) {
-            // Whatever its containers returned, it has to run again; a new pod follows when this one is gone.
-            if !replicas::is_deleting(pod) {
-                self.plan.then(delete(set, pod));
+    /// Each pod waits for the one before. Returns whether all are as they should be.
+    fn keep_in_order(&mut self) -> bool {
+        for replica in &self.replicas.wanted {
+            match replica {
+                Replica::Present(pod) if self.replace_if_over(pod) => return false,
+                Replica::Present(pod) => {
+                    if !self.keep(pod) {
+                        return false;
+                    }
+                }
+                Replica::Missing(ordinal) => {
+                    if !self.has_stale_claim(*ordinal) {
+                        self.create_all(&[*ordinal]);
+                    }
+                    return false;
+                }
             }
-            return Next::Wait;
         }
-        let Some(ordinal) = identity::ordinal(pod) else { return Next::GoOn };
+        true
+    }
+
+    /// No pod waits for another. A pod that cannot be helped must not hold up others, so those that are missing come
+    /// first.
+    fn keep_all(&mut self) -> bool {
+        let (mut missing, mut running) = (Vec::new(), Vec::new());
+        for replica in &self.replicas.wanted {
+            match replica {
+                Replica::Present(pod) if self.replace_if_over(pod) => {}
+                Replica::Present(pod) => running.push(pod),
+                Replica::Missing(ordinal) if self.has_stale_claim(*ordinal) => {}
+                Replica::Missing(ordinal) => missing.push(*ordinal),
+            }
+        }
+        self.create_all(&missing) && running.into_iter().all(|pod| self.keep(pod))
+    }
+
+    /// Whatever its containers returned, a pod has to run again; a new one follows when this one is gone.
+    fn replace_if_over(&mut self, pod: &LeanPod) -> bool {
+        let is_over = pods::is_terminal(pod);
+        if is_over && !replicas::is_deleting(pod) {
+            self.plan.then(delete(self.set, pod));
+        }
+        is_over
+    }
+
+    /// Looks after a pod that runs; returns whether more can be done.
+    fn keep(&mut self, pod: &LeanPod) -> bool {
+        let (set, now) = (self.set, self.now);
+        let Some(ordinal) = identity::ordinal(pod) else { return true };
         if pods::phase(pod) == "Pending" {
             if self.create_claims(ordinal).is_err() {
-                return Next::Stop;
+                return false;
             }
             self.settle_claims(pod);
         }
-        let is_in_order = !replicas::is_parallel(set);
-        if is_in_order && (replicas::is_unavailable(set, pod, now) || !replicas::is_running_and_ready(pod)) {
-            return Next::Wait;
-        }
-        self.repair(pod, ordinal)
+        let is_ready = !replicas::is_unavailable(set, pod, now) && replicas::is_running_and_ready(pod);
+        (is_ready || replicas::is_parallel(set)) && self.repair(pod, ordinal)
     }
 
     /// Gives a pod its identity, its volumes and the right owners of its claims.
-    fn repair(&mut self, pod: &LeanPod, ordinal: i32) -> Next {
+    fn repair(&mut self, pod: &LeanPod, ordinal: i32) -> bool {
         let set = self.set;
         let is_labelled = identity::is_labelled(pod);
         let has_volumes = identity::has_volumes(set, pod, ordinal);
         if !has_volumes && self.create_claims(ordinal).is_err() {
-            return Next::Stop;
+            return false;
         }
         let has_settled = pods::phase(pod) != "Pending" && self.settle_claims(pod);
         if !is_labelled || !has_volumes {
@@ -191,7 +200,7 @@ impl Round<'_> {
             let message = format!("update Pod {name} in StatefulSet {set_name} successful");
             self.note(EventType::Normal, "SuccessfulUpdate", message);
         }
-        Next::GoOn
+        true
     }
 
     /// Deletes the pods that are not wanted; returns whether updates may follow.

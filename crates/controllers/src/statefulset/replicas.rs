@@ -1,4 +1,4 @@
-//! The inputs of a decision about a StatefulSet: the pods it wants, in the order of their ordinals, and those it does not.
+//! The inputs of a decision about a StatefulSet: the pods it wants, in order, and those it does not.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

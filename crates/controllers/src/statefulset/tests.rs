@@ -37,6 +37,7 @@ fn parallel(replicas: i32) -> StatefulSet {
 /// The revision of a template with the image, by its number: `web-1` is of `v1`.
 fn revision(set: &StatefulSet, number: i64) -> ControllerRevision {
     let mut set = set.clone();
+    set.metadata.deletion_timestamp = None;
     set.spec.template.spec.as_mut().unwrap().containers[0].image = Some(format!("v{number}"));
     let snapshot = Snapshot { set: Arc::new(set), revisions: vec![], pods: vec![], claims: BTreeMap::new() };
     let plan = plan::plan(&snapshot, now());

@@ -42,11 +42,12 @@ fn image(image: &str) -> Json {
 }
 
 async fn set_ready(cluster: &RealCluster, pod: &str, is_ready: bool) {
-    cluster.run_pod(&key(pod)).await;
-    if !is_ready {
-        let status = json!({"status": {"conditions": [{"type": "Ready", "status": "False"}]}});
-        cluster.client.patch::<Pod>(&key(pod), "status", &Patch::Strategic(status)).await.unwrap();
+    if is_ready {
+        return cluster.run_pod(&key(pod)).await;
     }
+    let status =
+        json!({"status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "False"}]}});
+    cluster.client.patch::<Pod>(&key(pod), "status", &Patch::Strategic(status)).await.unwrap();
 }
 
 /// The set's pods, as `NAME IMAGE`.
@@ -82,10 +83,15 @@ async fn until_updated(cluster: &RealCluster, image: &str, ordinals: &[i32]) -> 
         cluster.until::<Pod>(&wanted, |pods| shown(pods).contains(&wanted)).await;
         set_ready(cluster, &name, true).await;
     }
-    let is_complete = |status: &StatefulSetStatus| {
-        status.current_revision == status.update_revision && status.updated_replicas == Some(status.replicas)
+    let is_complete = |set: &StatefulSet| {
+        let status = set.status.clone().unwrap_or_default();
+        let all = set.spec.replicas;
+        status.observed_generation == set.metadata.generation
+            && status.current_revision == status.update_revision
+            && [Some(status.replicas), status.updated_replicas, status.ready_replicas] == [all; 3]
     };
-    until_status(cluster, "the end of the update", is_complete).await
+    let complete = cluster.until_one("the end of the update", &key("ss"), is_complete).await;
+    complete.status.clone().unwrap()
 }
 
 async fn uid(cluster: &RealCluster, pod: &str) -> Option<String> {
@@ -110,19 +116,17 @@ async fn stateful_sets_scale_in_order_and_halt() {
     set_ready(&cluster, "ss-2", true).await;
     until_status(&cluster, "three that are ready", |status| status.available_replicas == Some(3)).await;
 
-    // Nothing goes while one of those before is not ready.
-    set_ready(&cluster, "ss-1", false).await;
-    until_status(&cluster, "one less", |status| status.ready_replicas == Some(2)).await;
-    patch(&cluster, "scale", json!({"spec": {"replicas": 1}})).await;
-    until_pods(&cluster, &["ss-0 one", "ss-1 one"]).await;
-    set_ready(&cluster, "ss-0", false).await;
-    until_status(&cluster, "two", |status| status.replicas == 2 && status.ready_replicas.unwrap_or(0) == 0)
-        .await;
+    // Nothing goes while those before are not ready.
+    for pod in ["ss-0", "ss-1", "ss-2"] {
+        set_ready(&cluster, pod, false).await;
+    }
+    until_status(&cluster, "none ready", |status| status.ready_replicas.unwrap_or(0) == 0).await;
     patch(&cluster, "scale", json!({"spec": {"replicas": 0}})).await;
-    until_status(&cluster, "a look at the new size", |status| status.replicas == 2).await;
-    until_pods(&cluster, &["ss-0 one", "ss-1 one"]).await;
-    set_ready(&cluster, "ss-0", true).await;
-    set_ready(&cluster, "ss-1", true).await;
+    until_status(&cluster, "a look at the new size", |status| status.replicas == 3).await;
+    until_pods(&cluster, &["ss-0 one", "ss-1 one", "ss-2 one"]).await;
+    for pod in ["ss-0", "ss-1", "ss-2"] {
+        set_ready(&cluster, pod, true).await;
+    }
     until_pods(&cluster, &[]).await;
     until_status(&cluster, "none", |status| status.replicas == 0).await;
 
@@ -275,6 +279,18 @@ async fn claims_of_stateful_sets_outlive_their_pods() {
     until_pods(&cluster, &[]).await;
     let kept = cluster.client.get::<PersistentVolumeClaim>(&key("data-ss-0")).await.unwrap();
     assert_eq!(kept.metadata.uid, claim.metadata.uid);
+    cluster
+        .log
+        .granted(&[
+            "statefulset-controller create persistentvolumeclaims",
+            "statefulset-controller update persistentvolumeclaims",
+            "statefulset-controller create controllerrevisions",
+            "statefulset-controller create pods",
+            "statefulset-controller delete pods",
+            "statefulset-controller update statefulsets/status",
+            "statefulset-controller create events",
+        ])
+        .await;
     assert_eq!(cluster.log.refused(), Vec::<String>::new());
 }
 

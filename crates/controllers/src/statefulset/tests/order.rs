@@ -84,3 +84,12 @@ fn a_pod_without_its_label_gets_it_back() {
         (&json!("uid-0"), &json!("7"))
     );
 }
+
+#[test]
+fn a_pod_that_cannot_be_helped_does_not_hold_up_others() {
+    let mut state = snapshot(parallel(2), "");
+    let mut bare = (*pod("0:running")).clone();
+    bare.metadata.labels = [("app", "web"), (HASH_LABEL, "web-1")].into_iter().collect();
+    state.pods = vec![Arc::new(bare)];
+    assert_eq!(moves(&state), ["+web-1@web-1", "~web-0", "SuccessfulUpdate"]);
+}
