@@ -104,4 +104,6 @@ pub use pod::{
 pub use resources::LeanResources;
 pub use selecting::SelectsPods;
 pub(crate) use selecting::read as read_selector;
-pub use status::{LeanCondition, LeanContainerStatus, LeanPodStatus, LeanRunning, Said};
+pub use status::{
+    LeanCondition, LeanContainerState, LeanContainerStatus, LeanPodStatus, LeanRunning, LeanTerminated, Said,
+};

@@ -41,9 +41,10 @@ pub use form::{Form, Identified, Object, key_of, meta_key, version_of};
 pub use informer::{Change, Informer, Informers, Selection, Subscription};
 pub use leader::{Candidate, Outcome, Timing};
 pub use lean::{
-    Extract, Kin, LeanAffinity, LeanClaim, LeanCondition, LeanContainer, LeanContainerStatus, LeanEphemeral,
-    LeanMeta, LeanPod, LeanPodSpec, LeanPodStatus, LeanPort, LeanResources, LeanRunning, LeanTemplate,
-    LeanToleration, LeanVolume, Owners, Ownership, PartialObject, Said, SelectsPods,
+    Extract, Kin, LeanAffinity, LeanClaim, LeanCondition, LeanContainer, LeanContainerState,
+    LeanContainerStatus, LeanEphemeral, LeanMeta, LeanPod, LeanPodSpec, LeanPodStatus, LeanPort,
+    LeanResources, LeanRunning, LeanTemplate, LeanTerminated, LeanToleration, LeanVolume, Owners, Ownership,
+    PartialObject, Said, SelectsPods,
 };
 pub use measure::RequestMetrics;
 pub use options::{DeleteOptions, ListOptions, Patch, Propagation, WatchOptions};

@@ -6,6 +6,8 @@
 //! | `replicaset` | the pods of a ReplicaSet, and of a ReplicationController |
 //! | `daemonset` | a pod on each node that fits |
 //! | `statefulset` | pods with stable names, and their claims |
+//! | `job` | the pods of a Job, until enough have succeeded |
+//! | `ttlafterfinished` | the deletion of Jobs some time after their end |
 //! | `endpointslice`, `endpoints` | the addresses behind a Service, in slices and in one object |
 //! | `endpointslicemirroring` | slices for Endpoints that users wrote |
 //! | `servicelb` | load balancers made of the nodes themselves |
@@ -53,6 +55,7 @@ mod framework;
 mod garbage;
 mod health;
 mod ipaddress;
+mod job;
 mod namespace;
 mod nodeipam;
 mod nodelifecycle;
@@ -71,6 +74,7 @@ mod tainteviction;
 mod template;
 #[cfg(test)]
 mod tests;
+mod ttlafterfinished;
 
 pub use certificates::{NODE_KEY_ANNOTATION, Signer, SignerError, Signers};
 pub use framework::Accounts;
@@ -123,13 +127,18 @@ pub struct Metrics {
     pub queues: QueueMetrics,
     /// The availability of StatefulSets.
     pub stateful_sets: StatefulSetMetrics,
+    /// Of Jobs.
+    jobs: job::JobMetrics,
 }
 
 impl Metrics {
     /// Creates the metrics and registers them.
     pub fn register(registry: &mut metrics::Registry) -> Metrics {
-        let queues = QueueMetrics::register(registry);
-        Metrics { queues, stateful_sets: StatefulSetMetrics::register(registry) }
+        Metrics {
+            queues: QueueMetrics::register(registry),
+            stateful_sets: StatefulSetMetrics::register(registry),
+            jobs: job::JobMetrics::register(registry),
+        }
     }
 }
 
@@ -173,6 +182,8 @@ async fn run_all(context: Context, cancel: CancellationToken) {
         replicaset::ReplicationManager,
         daemonset::DaemonSetController,
         statefulset::StatefulSetController,
+        job::JobController,
+        ttlafterfinished::TtlAfterFinished,
         endpointslice::EndpointSliceController,
         endpoints::EndpointsController,
         endpointslicemirroring::EndpointSliceMirroring,

@@ -54,6 +54,8 @@ mod hosts;
 mod images;
 #[path = "cluster/javascript.rs"]
 mod javascript;
+#[path = "cluster/jobs.rs"]
+mod jobs;
 #[path = "cluster/joining.rs"]
 mod joining;
 #[path = "cluster/kube_rs.rs"]
@@ -125,6 +127,7 @@ fn main() {
         deployment::trials(&shared),
         replication::trials(&shared),
         apps::trials(&shared),
+        jobs::trials(&shared),
         addresses::trials(),
         admission::trials(),
         webhooks::trials(),

@@ -25,6 +25,7 @@
 //! ```
 
 use k8s_openapi::api::apps::v1::{DaemonSetCondition, DeploymentCondition, ReplicaSetCondition};
+use k8s_openapi::api::batch::v1::JobCondition;
 use k8s_openapi::api::certificates::v1::CertificateSigningRequestCondition;
 use k8s_openapi::api::core::v1::{NamespaceCondition, NodeCondition, PodCondition};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1 as meta;
@@ -202,5 +203,6 @@ conditions!(
     DeploymentCondition,
     ReplicaSetCondition,
     DaemonSetCondition,
+    JobCondition,
     CertificateSigningRequestCondition
 );

@@ -40,12 +40,22 @@ pub struct LeanMeta {
     pub creation_timestamp: Option<Time>,
     /// `deletionTimestamp`
     pub deletion_timestamp: Option<Time>,
+    /// `deletionGracePeriodSeconds`
+    pub deletion_grace_period_seconds: Option<i64>,
+    /// `finalizers`
+    pub finalizers: Box<[Word]>,
     /// `ownerReferences`
     pub owner_references: Shared<Owners>,
 }
 
 /// The annotations of lean views that components read.
-const READ: [&str; 2] = ["controller.kubernetes.io/pod-deletion-cost", "kubernetes.io/config.mirror"];
+const READ: [&str; 5] = [
+    "batch.kubernetes.io/job-completion-index",
+    "batch.kubernetes.io/job-index-failure-count",
+    "batch.kubernetes.io/job-index-ignored-failure-count",
+    "controller.kubernetes.io/pod-deletion-cost",
+    "kubernetes.io/config.mirror",
+];
 
 /// Metadata as the API has it.
 #[derive(Default, Deserialize)]
@@ -60,6 +70,8 @@ struct WholeMeta {
     annotations: Option<BTreeMap<String, String>>,
     creation_timestamp: Option<Time>,
     deletion_timestamp: Option<Time>,
+    deletion_grace_period_seconds: Option<i64>,
+    finalizers: Option<Vec<Word>>,
     owner_references: Option<Owners>,
 }
 
@@ -76,6 +88,8 @@ impl From<WholeMeta> for LeanMeta {
             annotations: read.collect(),
             creation_timestamp: meta.creation_timestamp,
             deletion_timestamp: meta.deletion_timestamp,
+            deletion_grace_period_seconds: meta.deletion_grace_period_seconds,
+            finalizers: meta.finalizers.unwrap_or_default().into(),
             owner_references: meta.owner_references.unwrap_or_default().into(),
         }
     }

@@ -2,6 +2,7 @@
 
 use std::ops::Deref;
 
+use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use object::{Pairs, Part, Shared, Table, Word};
 use semantics::conditions::Condition;
@@ -55,8 +56,26 @@ impl Part for LeanRunning {
 pub struct LeanContainerStatus {
     pub name: Word,
     pub restart_count: i32,
+    pub state: LeanContainerState,
     pub resources: Option<LeanResources>,
     pub allocated_resources: Pairs,
+}
+
+/// The state of a container: only how it ended is kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
+#[serde(default)]
+#[expect(missing_docs, reason = "the fields are those of the API")]
+pub struct LeanContainerState {
+    pub terminated: Option<LeanTerminated>,
+}
+
+/// How a container ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+#[expect(missing_docs, reason = "the fields are those of the API")]
+pub struct LeanTerminated {
+    pub exit_code: i32,
+    pub finished_at: Option<Timestamp>,
 }
 
 /// A condition of a pod. What many pods have alike is [shared](Said).

@@ -7,7 +7,7 @@ use client::{Change, Form, Informer, Object, Patch, ResourceType, key_of, versio
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use object::{ObjectKey, Selector};
 use semantics::{View, controller_of};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{Action, Plan};
 
@@ -69,7 +69,7 @@ pub(crate) struct Claimed<K> {
 impl<O: Object> Claim<'_, O> {
     /// Claims among `objects` of the owner's namespace. Of orphans only those that are `adoptable` are adopted.
     pub(crate) fn claim<K: Form>(&self, objects: &[Arc<K>], adoptable: impl Fn(&K) -> bool) -> Claimed<K> {
-        self.claim_if(objects, |_| true, adoptable)
+        self.take(objects, |_| true, adoptable, None)
     }
 
     /// Claims only objects that are `fitting` in addition to what the selector says; others are released.
@@ -79,6 +79,26 @@ impl<O: Object> Claim<'_, O> {
         fitting: impl Fn(&K) -> bool,
         adoptable: impl Fn(&K) -> bool,
     ) -> Claimed<K> {
+        self.take(objects, fitting, adoptable, None)
+    }
+
+    /// Claims as [`claim`](Self::claim) does; what is adopted gets this finalizer too, and what is released loses it.
+    pub(crate) fn claim_with<K: Form>(
+        &self,
+        objects: &[Arc<K>],
+        adoptable: impl Fn(&K) -> bool,
+        finalizer: Option<&str>,
+    ) -> Claimed<K> {
+        self.take(objects, |_| true, adoptable, finalizer)
+    }
+
+    fn take<K: Form>(
+        &self,
+        objects: &[Arc<K>],
+        fitting: impl Fn(&K) -> bool,
+        adoptable: impl Fn(&K) -> bool,
+        finalizer: Option<&str>,
+    ) -> Claimed<K> {
         let mine = self.owner.metadata();
         let dying = mine.deletion_timestamp.is_some();
         let (mut owned, mut adopted, mut released) = (Vec::new(), Vec::new(), Vec::new());
@@ -87,9 +107,9 @@ impl<O: Object> Claim<'_, O> {
             match controller_of(object.meta()) {
                 Some(owner) if Some(owner.uid) != mine.uid.as_deref() => {}
                 Some(_) if selected => owned.push(Arc::clone(object)),
-                Some(_) if !dying => released.push(self.release(&**object)),
+                Some(_) if !dying => released.push(self.release(&**object, finalizer)),
                 None if selected && !dying && !object.is_deleting() && adoptable(object) => {
-                    adopted.push(self.adopt(&**object));
+                    adopted.push(self.adopt(&**object, finalizer));
                 }
                 Some(_) | None => {}
             }
@@ -112,27 +132,47 @@ impl<O: Object> Claim<'_, O> {
         }
     }
 
-    fn adopt<K: Form>(&self, object: &K) -> Action {
+    fn adopt<K: Form>(&self, object: &K, finalizer: Option<&str>) -> Action {
         let mut owners = object.owners().to_vec();
         owners.push(controller_reference(self.owner));
-        set_owners(object, &owners)
+        match finalizer {
+            Some(finalizer) => merge(object, json!({"ownerReferences": owners, "finalizers": [finalizer]})),
+            None => set_owners(object, &owners),
+        }
     }
 
-    fn release<K: Form>(&self, object: &K) -> Action {
+    fn release<K: Form>(&self, object: &K, finalizer: Option<&str>) -> Action {
+        let uid = self.owner.metadata().uid.as_ref();
+        if let Some(finalizer) = finalizer {
+            let removed = json!({
+                "ownerReferences": [{"$patch": "delete", "uid": uid}],
+                "$deleteFromPrimitiveList/finalizers": [finalizer],
+            });
+            return merge(object, removed);
+        }
         let mut owners = object.owners().to_vec();
-        owners.retain(|owner| Some(&owner.uid) != self.owner.metadata().uid.as_ref());
+        owners.retain(|owner| Some(&owner.uid) != uid);
         set_owners(object, &owners)
     }
 }
 
 /// Replaces an object's owners, unless it has changed since it was read or has been replaced.
 fn set_owners<K: Form>(object: &K, owners: &[OwnerReference]) -> Action {
-    Action::Patch {
-        resource: ResourceType::of::<K>(),
-        key: key_of(object),
-        subresource: "",
-        patch: Patch::Merge(json!({"metadata": {
+    patch(
+        object,
+        Patch::Merge(json!({"metadata": {
             "uid": object.uid(), "resourceVersion": version_of(object), "ownerReferences": owners,
         }})),
-    }
+    )
+}
+
+/// Changes parts of lists in an object's metadata under the same conditions.
+fn merge<K: Form>(object: &K, mut changes: Value) -> Action {
+    changes["uid"] = json!(object.uid());
+    changes["resourceVersion"] = json!(version_of(object));
+    patch(object, Patch::Strategic(json!({"metadata": changes})))
+}
+
+fn patch<K: Form>(object: &K, patch: Patch) -> Action {
+    Action::Patch { resource: ResourceType::of::<K>(), key: key_of(object), subresource: "", patch }
 }

@@ -165,7 +165,9 @@ impl Change<'_, '_> {
             end.invalid(errors, "completionTime cannot be mutated");
         }
         let is_suspended = self.job.at("spec.suspend").as_bool() == Some(true);
-        if self.differs("startTime") && !was("startTime").is_null() && !is_suspended {
+        // A Job that resumes begins anew.
+        let resumes = self.was("Suspended") && !self.is("Suspended");
+        if self.differs("startTime") && !was("startTime").is_null() && !is_suspended && !resumes {
             start.required(errors, "startTime cannot be removed for unsuspended job");
         }
     }

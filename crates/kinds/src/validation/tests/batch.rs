@@ -307,6 +307,9 @@ fn statuses_of_jobs() {
         let found = wrong(spec, old, new.clone());
         assert!(found.iter().any(|line| line == expected), "{new:?}: {found:?}");
     }
+    let resumed = value!({"startTime": "2026-02-01T00:00:00Z", "conditions": [{"type": "Suspended", "status": "False"}]});
+    let paused = value!({"startTime": start, "conditions": [{"type": "Suspended", "status": "True"}]});
+    assert_eq!(wrong(none(), paused, resumed), NONE, "a Job that resumes starts anew");
     let mut with_pods = done();
     with_pods.set("active", 1);
     let found = wrong(none(), value!({"startTime": start}), with_pods);
