@@ -136,6 +136,23 @@ fn only_what_is_read_is_kept() {
     let status = lean.status.as_ref().unwrap();
     assert_eq!(status.container_statuses[0].restart_count, 3);
     assert_eq!(&*status.pod_ips[0], "10.0.0.1");
+    let of_job = json!({
+        "metadata": {
+            "finalizers": ["batch.kubernetes.io/job-tracking"], "deletionGracePeriodSeconds": 30,
+            "annotations": {"batch.kubernetes.io/job-completion-index": "4"}},
+        "status": {"containerStatuses": [
+            {"state": {"terminated": {"exitCode": 42, "finishedAt": "2026-01-01T00:00:00Z", "reason": "Error"}}},
+            {"state": {"running": {}}}]},
+    });
+    let of_job: LeanPod = serde_json::from_value(of_job).unwrap();
+    assert_eq!(&**of_job.metadata.finalizers.first().unwrap(), "batch.kubernetes.io/job-tracking");
+    assert_eq!(of_job.metadata.deletion_grace_period_seconds, Some(30));
+    assert_eq!(of_job.metadata.annotations.get("batch.kubernetes.io/job-completion-index"), Some("4"));
+    let states = &of_job.status.as_ref().unwrap().container_statuses;
+    let ended = states[0].state.terminated.as_ref().unwrap();
+    let at = ended.finished_at.map(|at| at.to_string());
+    assert_eq!((ended.exit_code, at.as_deref()), (42, Some("2026-01-01T00:00:00Z")));
+    assert!(states[1].state.terminated.is_none());
     let single = json!({"status": {"podIP": "10.0.0.2"}});
     let single: LeanPod = serde_json::from_value(single).unwrap();
     assert_eq!(&*single.status.unwrap().pod_ips[0], "10.0.0.2");

@@ -64,14 +64,20 @@ fn carry_on(facts: &Facts<'_>) -> Plan {
     let active = facts.active.len() + change.creations.len() - change.excess.len();
     let verdict = is_complete(facts, active).then(Verdict::completions_reached);
     let ahead = Ahead { created: change.creations.len(), deleted: &change.excess };
-    let made = outcome(facts, verdict.as_ref(), &ahead);
+    let mut made = outcome(facts, verdict.as_ref(), &ahead);
+    // Those are let go of before they are deleted.
+    made.tracked
+        .release
+        .retain(|pod| !change.excess.iter().any(|excess| excess.metadata.uid == pod.metadata.uid));
     if made.tracked.release.is_empty() {
         plan.slow_start(change.creations);
         write(facts, made, &mut plan);
     } else {
         // Ended pods are counted also if no others can be created.
-        let ahead = Ahead { created: 0, ..ahead };
-        write(facts, outcome(facts, verdict.as_ref(), &ahead), &mut plan);
+        let release = made.tracked.release;
+        let mut made = outcome(facts, verdict.as_ref(), &Ahead { created: 0, ..ahead });
+        made.tracked.release = release;
+        write(facts, made, &mut plan);
         plan.slow_start(change.creations);
     }
     plan

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use client::{LeanContainerStatus, LeanPod, Patch, ResourceType, key_of};
+use client::{LeanContainer, LeanContainerStatus, LeanPod, Patch, ResourceType, key_of};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::batch::v1::{Job, PodFailurePolicy};
 use semantics::conditions;
@@ -122,12 +122,12 @@ pub(super) fn ended_at(pod: &LeanPod) -> Option<Timestamp> {
 
 /// When the last of the containers and sidecars ended, if all have.
 fn containers_ended_at(pod: &LeanPod) -> Option<Timestamp> {
-    let (spec, status) = (pod.spec.as_ref()?, pod.status.as_ref()?);
-    let sidecars =
-        spec.init_containers.iter().flatten().filter(|container| {
-            container.restart_policy.as_ref().is_some_and(|policy| **policy == *"Always")
-        });
-    let sidecars: HashSet<&str> = sidecars.map(|container| &*container.name).collect();
+    let status = pod.status.as_ref()?;
+    let is_sidecar = |container: &&LeanContainer| {
+        container.restart_policy.as_ref().is_some_and(|policy| **policy == *"Always")
+    };
+    let early = pod.spec.iter().flat_map(|spec| spec.init_containers.iter().flatten());
+    let sidecars: HashSet<&str> = early.filter(is_sidecar).map(|container| &*container.name).collect();
     let ended = |container: &LeanContainerStatus| container.state.terminated.as_ref()?.finished_at;
     let beside = status.init_container_statuses.iter().filter(|status| sidecars.contains(&*status.name));
     let times: Option<Vec<Timestamp>> = status.container_statuses.iter().chain(beside).map(ended).collect();
