@@ -1,6 +1,7 @@
 //! The requirements of the conformance tests of Jobs, on the real API server. The tests play the part of the nodes.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use client::{DeleteOptions, ListOptions, Patch, Propagation};
 use clock::Clock;
@@ -8,7 +9,9 @@ use k8s_openapi::api::batch::v1::{Job, JobStatus};
 use k8s_openapi::api::core::v1::{Event, Pod};
 use object::ObjectKey;
 use serde_json::{Value as Json, json};
+use simulation::Rates;
 
+use super::Cluster;
 use super::real::RealCluster;
 use crate::Config;
 
@@ -19,12 +22,17 @@ fn key(name: &str) -> ObjectKey {
     ObjectKey::namespaced("default", name)
 }
 
-async fn create(cluster: &RealCluster, name: &str, mut spec: Json) -> Job {
+fn job(name: &str, mut spec: Json) -> Job {
     spec["template"] = json!({
-        "metadata": {"labels": {"app": name}}, "spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "i"}]},
+        "metadata": {"labels": {"app": name}},
+        "spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "i"}]},
     });
     let job = json!({"metadata": {"name": name, "namespace": "default"}, "spec": spec});
-    cluster.client.create::<Job>(&serde_json::from_value(job).unwrap()).await.unwrap()
+    serde_json::from_value(job).unwrap()
+}
+
+async fn create(cluster: &RealCluster, name: &str, spec: Json) -> Job {
+    cluster.client.create::<Job>(&job(name, spec)).await.unwrap()
 }
 
 async fn change(cluster: &RealCluster, name: &str, spec: Json) {
@@ -280,4 +288,33 @@ async fn a_job_is_deleted_when_its_time_is_over() {
     cluster.until::<Job>("the end of the Job", <[_]>::is_empty).await;
     cluster.until::<Pod>("the end of its pod", <[_]>::is_empty).await;
     cluster.log.granted(&["ttl-after-finished-controller delete jobs"]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_pod_is_counted_once_however_late_the_news() {
+    let cluster = Cluster::start().await;
+    cluster.server.faults().set(Rates { late_event: 300, broken_watch: 50, ..Rates::default() });
+    let spec = json!({"completions": 40, "parallelism": 10, "backoffLimit": 1000});
+    cluster.server.create(&job("sum", spec)).await;
+    let mut status = JobStatus::default();
+    for _ in 0..5000 {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        for pod in cluster.server.list::<Pod>().await {
+            if !semantics::pods::is_terminal(&pod) {
+                let name = pod.metadata.name.as_deref().unwrap_or_default();
+                let phase = if name.ends_with(['4', '7', 'b', 'k', 'x']) { "Failed" } else { "Succeeded" };
+                cluster.server.patch_status::<Pod>(&client::key_of(&pod), json!({"phase": phase})).await;
+            }
+        }
+        cluster.server.faults().break_watches();
+        status = cluster.server.find::<Job>(&key("sum")).await.unwrap().status.unwrap_or_default();
+        if status.completion_time.is_some() {
+            break;
+        }
+    }
+    let pods = cluster.server.list::<Pod>().await;
+    let ended = |phase: &str| pods.iter().filter(|pod| semantics::pods::phase(*pod) == phase).count() as i32;
+    assert!(ended("Failed") > 0);
+    assert_eq!((status.succeeded, status.failed), (Some(40), Some(ended("Failed"))));
+    assert_eq!(ended("Succeeded"), 40, "and no pod was made twice");
 }
