@@ -128,7 +128,7 @@ fn wrong_policies_are_refused() {
 #[test]
 fn webhooks_have_urls() {
     let by = |client: &str| webhook("Mutating", "w.static.k8s.io", client);
-    let service = by("service: {namespace: n, name: s}");
+    let service = by("service: {namespace: ns, name: s}");
     let place = r#"error loading a.yaml: webhook "a.example.com" in "w.static.k8s.io" (file "a.yaml"): "#;
     let why = "clientConfig.service is not supported for static manifests; use clientConfig.url instead";
     assert_eq!(refused(Owner::MutatingWebhooks, &service), format!("{place}{why}"));
