@@ -14,6 +14,7 @@ use cri::{
     FilesystemUsage, MemoryUsage, NetworkInterfaceUsage, NetworkUsage, PodSandboxFilter, PodSandboxState,
     PodSandboxStats, PodSandboxStatsFilter, Pressures, SwapUsage,
 };
+use rustix::io::Errno;
 
 /// The counters of the interfaces in the network namespace of the thread that reads them.
 const INTERFACES: &str = "/proc/thread-self/net/dev";
@@ -46,15 +47,10 @@ impl Engine {
         };
         if container.is_running() {
             let path = cgroup_path(&sandbox, id);
-            let counters = blocking("read the container's counters", move || counters(&path)).await;
-            match counters {
-                Ok((usage, pressures)) => {
-                    add_usage(&mut stats, &usage, self.0.clock.now());
-                    stats.pressures = pressures;
-                }
-                // It has just ended, and its cgroup with it.
-                Err(_) if !container.is_running() => {}
-                Err(error) => return Err(error),
+            let counters = blocking("read the container's counters", move || counters(&path)).await?;
+            if let Some((usage, pressures)) = counters {
+                add_usage(&mut stats, &usage, self.0.clock.now());
+                stats.pressures = pressures;
             }
         }
         Ok(stats)
@@ -154,7 +150,7 @@ impl Engine {
             let counted = paths.iter().map(|path| Ok(Cgroup::new(path)?.process_count() as u64));
             let processes = counted.sum::<io::Result<u64>>()?;
             // It exists as long as one of its containers.
-            Ok((own.and_then(|own| counters(&own).ok()), processes))
+            Ok((own.and_then(|own| counters(&own).ok().flatten()), processes))
         })
         .await
     }
@@ -163,10 +159,20 @@ impl Engine {
 /// What a cgroup counts.
 type Counters = (Usage, Pressures);
 
-/// The counters of a cgroup. Blocks.
-fn counters(path: &str) -> io::Result<Counters> {
+/// The counters of a cgroup; `None` if it is gone: that of a container that has just ended is removed before the engine
+/// hears of the end. Blocks.
+fn counters(path: &str) -> io::Result<Option<Counters>> {
     let cgroup = Cgroup::new(path)?;
-    Ok((cgroup.usage()?, cgroup.pressures()))
+    match cgroup.usage() {
+        Ok(usage) => Ok(Some((usage, cgroup.pressures()))),
+        Err(error) if is_gone(&error) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether there is no such file, or there was one when it was opened.
+fn is_gone(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(Errno::NODEV.raw_os_error())
 }
 
 /// The interfaces in a network namespace. Blocks.
@@ -214,4 +220,16 @@ fn swap(usage: &Usage, timestamp: jiff::Timestamp) -> Option<SwapUsage> {
             .map(|(limit, used)| limit.saturating_sub(used)),
         swap_usage_bytes: usage.swap?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cgroup_that_is_gone_has_no_counters() {
+        assert!(matches!(counters("/ironhull-test-gone"), Ok(None)));
+        assert!(is_gone(&io::Error::from_raw_os_error(Errno::NODEV.raw_os_error())));
+        assert!(!is_gone(&io::Error::from_raw_os_error(Errno::ACCESS.raw_os_error())));
+    }
 }
