@@ -121,8 +121,15 @@ fn certificates_are_renewed_while_nodes_run() {
     // They were always ready, in the same processes.
     assert_eq!(["node-1", "node-2"].map(since), ready_since);
     assert_eq!((server.pid(), agent.pid()), pids);
-    // New pods start.
+    // New pods start. The status of the DaemonSet may still be about the old ones.
     namespace.run(&["delete", "pods", "--all", LIMIT]);
-    namespace.run(&["rollout", "status", "daemonset/says", LIMIT]);
+    let conditions = r#"jsonpath={.items[*].status.conditions[?(@.type=="Ready")].status}"#;
+    let ready = until("new pods on both hosts", RENEWED_WITHIN, || {
+        match namespace.run(&["get", "pods", "-o", conditions]) {
+            ready if ready == "True True" => Ok(()),
+            other => Err(other),
+        }
+    });
+    ready.unwrap_or_else(|error| panic!("{error:?}"));
     everything_works(&namespace);
 }
