@@ -1,4 +1,4 @@
-//! Words that are no names.
+//! Words that cannot be names.
 
 /// Words that the language keeps for later: they cannot be names of variables and functions.
 const RESERVED: [&str; 17] = [
@@ -26,7 +26,7 @@ pub(crate) fn is_reserved(word: &str) -> bool {
     RESERVED.contains(&word)
 }
 
-/// Whether a word is no identifier: it has a meaning in the language, or is kept for later.
+/// Whether a word cannot be an identifier: it has a meaning in the language, or is kept for later.
 pub fn is_word(text: &str) -> bool {
     matches!(text, "true" | "false" | "null" | "in") || is_reserved(text)
 }

@@ -99,7 +99,7 @@ async fn every_watcher_is_told_in_its_own_form() {
     assert_eq!(event(5, 1).str_at("object.kind"), "PartialObjectMetadata");
 }
 
-/// The first table of each watch has the columns, though others are told of the same version without them.
+/// The first table of each watch has the columns, even where other watches get the same version without them.
 #[tokio::test]
 async fn columns_come_once_to_every_watcher() {
     let server = TestServer::start().await;
