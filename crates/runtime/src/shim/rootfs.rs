@@ -3,20 +3,19 @@
 //! Everything is done with descriptors of the new mount API, before the process is inside. A destination is resolved by
 //! the kernel inside the container's root (`RESOLVE_IN_ROOT`), so that no link in an image or in a volume leads out of
 //! it, and a new filesystem is mounted on a path without any link. From then on the descriptor is used, never the path
-//! again: other containers of the pod may change shared files at any time. Sources are cloned before the mount
-//! namespace is left, while they still belong to the host's peer groups: that is what makes two-way propagation
-//! possible.
+//! again: other containers of the pod may change shared files at any time.
 
 mod dev;
 mod proc_guard;
 mod restrict;
 mod target;
+mod workshop;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use nix::sched::{CloneFlags, unshare};
-use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
+use rustix::fs::CWD;
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags,
     UnmountFlags,
@@ -30,6 +29,7 @@ use dev::NullSource;
 pub(super) use dev::{Terminal, null};
 use proc_guard::ProcGuard;
 use target::{INSIDE, PLAIN};
+use workshop::Workshop;
 
 type Result<T> = std::result::Result<T, StartError>;
 
@@ -57,18 +57,22 @@ pub(super) fn enter(launch: &Launch) -> Result<Entered> {
     let root = clone_root(&launch.rootfs)?;
     sys::mount_setattr(&root, false, 0, mount_attr::PROPAGATE_PRIVATE)
         .step(|| "detach the root filesystem".into())?;
-    let sources = launch.mounts.iter().map(bind_source).collect::<Result<Vec<_>>>()?;
+    let mut sources = launch.mounts.iter().map(private_source).collect::<Result<Vec<_>>>()?;
 
     unshare(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWCGROUP)
         .step(|| "create a mount namespace".into())?;
-    let slave = MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC;
-    rustix::mount::mount_change("/", slave).step(|| "detach the mount namespace".into())?;
-    // The null device is on a separate mount below the root, which the container cannot reach.
+    let workshop = Workshop::new()?;
+    for (index, mount) in launch.mounts.iter().enumerate() {
+        if let (MountSource::Bind(path), None) = (&mount.source, &sources[index]) {
+            let source = workshop.bind(path, &index.to_string(), mount.propagation)?;
+            set_attributes(&source, mount, path)?;
+            sources[index] = Some(source);
+        }
+    }
+    // The null device is on a separate mount, which the container cannot reach.
     let null = NullSource::new()?;
-    null.attach(&launch.rootfs)?;
-    let onto = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
-    rustix::mount::move_mount(&root, "", CWD, &launch.rootfs, onto)
-        .step(|| format!("mount the root filesystem {}", launch.rootfs.display()))?;
+    workshop.attach(&null.0, "null")?;
+    workshop.attach(&root, "root")?;
 
     let mut assembly = Assembly { launch, root, proc_guard: ProcGuard::default(), dev: None, devpts: None };
     for (mount, source) in launch.mounts.iter().zip(sources) {
@@ -162,39 +166,34 @@ fn clone_root(path: &Path) -> Result<OwnedFd> {
     rustix::mount::open_tree(CWD, path, flags).step(|| format!("open {}", path.display()))
 }
 
-/// A copy of the mount at a path that was found to have no links: it must not have got any since.
-fn clone_source(path: &Path) -> Result<OwnedFd> {
-    let step = || format!("open {}", path.display());
-    let plain = ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-    let source =
-        rustix::fs::openat2(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), plain).step(step)?;
+/// A copy of what is to be mounted, if that is a part of the host which does not propagate. The path was found to have
+/// no links: it must not have got any since.
+fn private_source(mount: &Mount) -> Result<Option<OwnedFd>> {
+    let (MountSource::Bind(path), Propagation::Private) = (&mount.source, mount.propagation) else {
+        return Ok(None);
+    };
+    let source = workshop::open(path)?;
     let flags = OpenTreeFlags::OPEN_TREE_CLONE
         | OpenTreeFlags::OPEN_TREE_CLOEXEC
         | OpenTreeFlags::AT_RECURSIVE
         | OpenTreeFlags::AT_EMPTY_PATH;
-    rustix::mount::open_tree(&source, "", flags).step(step)
+    let fails = || format!("open {}", path.display());
+    let clone = rustix::mount::open_tree(&source, "", flags).step(fails)?;
+    sys::mount_setattr(&clone, true, 0, mount_attr::PROPAGATE_PRIVATE).step(fails)?;
+    set_attributes(&clone, mount, path)?;
+    Ok(Some(clone))
 }
 
-fn bind_source(mount: &Mount) -> Result<Option<OwnedFd>> {
-    let MountSource::Bind(path) = &mount.source else { return Ok(None) };
-    let source = clone_source(path)?;
-    let propagation = match mount.propagation {
-        Propagation::Private => mount_attr::PROPAGATE_PRIVATE,
-        Propagation::HostToContainer => mount_attr::PROPAGATE_SLAVE,
-        Propagation::Bidirectional => 0,
-    };
-    let fails = || format!("prepare {}", path.display());
-    if propagation != 0 {
-        sys::mount_setattr(&source, true, 0, propagation).step(fails)?;
-    }
+fn set_attributes(source: &OwnedFd, mount: &Mount, path: &Path) -> Result<()> {
     let mut attributes = if mount.readonly { mount_attr::RDONLY } else { 0 };
     if mount.restricted {
         attributes |= mount_attr::NOSUID | mount_attr::NODEV | mount_attr::NOEXEC;
     }
-    if attributes != 0 {
-        sys::mount_setattr(&source, mount.recursive_readonly, attributes, 0).step(fails)?;
+    if attributes == 0 {
+        return Ok(());
     }
-    Ok(Some(source))
+    sys::mount_setattr(source, mount.recursive_readonly, attributes, 0)
+        .step(|| format!("prepare {}", path.display()))
 }
 
 fn attributes(mount: &Mount) -> MountAttrFlags {
@@ -250,11 +249,14 @@ fn place_cgroups(mount: &Mount, place: &OwnedFd) -> Result<()> {
     Ok(())
 }
 
+/// Makes a mount the root, and leaves the old one without a trace of that on the host.
 fn pivot(root: BorrowedFd<'_>) -> Result<()> {
     let fails = || "switch to the root filesystem".to_owned();
+    let old = workshop::open(Path::new("/"))?;
     rustix::process::fchdir(root).step(fails)?;
     // If both paths are the same, the old root ends up on top of the new one, where it is unmounted.
     rustix::process::pivot_root(".", ".").step(fails)?;
+    sys::mount_setattr(&old, true, 0, mount_attr::PROPAGATE_SLAVE).step(fails)?;
     rustix::mount::unmount(".", UnmountFlags::DETACH).step(fails)?;
     rustix::process::chdir("/").step(fails)
 }

@@ -14,6 +14,7 @@ pub(crate) mod mount_attr {
     pub(crate) const NOSUID: u64 = 0x2;
     pub(crate) const NODEV: u64 = 0x4;
     pub(crate) const NOEXEC: u64 = 0x8;
+    pub(crate) const PROPAGATE_UNBINDABLE: u64 = 1 << 17;
     pub(crate) const PROPAGATE_PRIVATE: u64 = 1 << 18;
     pub(crate) const PROPAGATE_SLAVE: u64 = 1 << 19;
 }

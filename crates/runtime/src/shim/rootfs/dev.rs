@@ -5,11 +5,10 @@
 //! null devices then come from file systems that no other process sees (CVE-2025-31133, CVE-2025-52565).
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::Path;
 
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
-use rustix::mount::{MountAttrFlags, MoveMountFlags, OpenTreeFlags};
+use rustix::mount::{MountAttrFlags, OpenTreeFlags};
 use rustix::pty::OpenptFlags;
 
 use super::target::{self, PLAIN};
@@ -38,7 +37,7 @@ const DEVPTS_MAGIC: rustix::fs::FsWord = 0x1cd1;
 const DEVPTS_OPTIONS: [&str; 4] = ["newinstance", "ptmxmode=0666", "mode=0620", "gid=5"];
 
 /// A file system with a null device alone.
-pub(super) struct NullSource(OwnedFd);
+pub(super) struct NullSource(pub(super) OwnedFd);
 
 impl NullSource {
     pub(super) fn new() -> Result<NullSource> {
@@ -47,13 +46,6 @@ impl NullSource {
         let mount = filesystem("tmpfs", &options, attributes)?;
         make_node(&mount, "null", FileType::CharacterDevice, (1, 3), 0o666)?;
         Ok(NullSource(mount))
-    }
-
-    /// Attaches it, so that the device can be bound elsewhere in this mount namespace.
-    pub(super) fn attach(&self, path: &Path) -> Result<()> {
-        let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
-        rustix::mount::move_mount(&self.0, "", CWD, path, flags)
-            .step(|| format!("attach a null device to {}", path.display()))
     }
 
     /// The device for reference, to be bound.
