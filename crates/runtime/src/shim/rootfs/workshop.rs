@@ -166,7 +166,7 @@ mod tests {
             let proc = workshop.bind(Path::new("/proc"), "0", Propagation::HostToContainer).unwrap();
             let place = host.join("proc");
             moved(&proc, &place);
-            assert_eq!(below(&place.join("driver")), [PathBuf::new(); 0]);
+            assert!(below(&place.join("driver")).is_empty());
             let volume = workshop.bind(host, "1", Propagation::HostToContainer).unwrap();
             drop(volume);
             assert!(below(&place.join("driver")).is_empty());
