@@ -1,6 +1,7 @@
 //! Commands for a running cluster, and for stopping it.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, ensure};
 
@@ -8,6 +9,10 @@ use crate::flags::{DevImageCommand, DevNodeCommand};
 use crate::preflight::{check_name, require_root};
 use crate::protocol::{NodeAction, Request, Status, ask};
 use crate::state::StateDir;
+
+/// How often, and how many times, the exit of a supervisor that does not answer is looked for.
+const EXIT_LOOK_INTERVAL: Duration = Duration::from_millis(100);
+const EXIT_LOOKS: u32 = 50;
 
 /// Stops a cluster. Afterwards nothing of it remains, even if its supervisor had exited before.
 ///
@@ -20,12 +25,30 @@ pub async fn down(state: &StateDir) -> anyhow::Result<()> {
         return Ok(());
     }
     if state.is_running()? {
-        request(state, Request::Down).await?;
+        match request(state, Request::Down).await {
+            Ok(_) => {}
+            // The supervisor may be about to exit, or may have been killed a moment ago.
+            Err(error) => match ends(state).await? {
+                true => state.remove()?,
+                false => return Err(error),
+            },
+        }
     } else {
         state.remove()?;
     }
     println!("the cluster {:?} is gone", state.name);
     Ok(())
+}
+
+/// Waits for the exit of a supervisor that does not answer; whether it has exited.
+async fn ends(state: &StateDir) -> anyhow::Result<bool> {
+    for _ in 0..EXIT_LOOKS {
+        if !state.is_running()? {
+            return Ok(true);
+        }
+        tokio::time::sleep(EXIT_LOOK_INTERVAL).await;
+    }
+    Ok(false)
 }
 
 /// Shows a cluster.
@@ -100,5 +123,30 @@ fn show(status: &Status) {
     println!("{:<10} {:<10} ADDRESSES", "NODE", "STATE");
     for node in &status.nodes {
         println!("{:<10} {:<10} {}", node.name, node.state, node.addresses);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn down_takes_over_from_a_supervisor_that_is_being_killed() {
+        let directory = tempfile::tempdir().unwrap();
+        let state = StateDir::new(&directory.path().join("clusters"), "dev");
+        state.create().unwrap();
+        let lock = state.lock().unwrap().expect("nobody else has it");
+        let socket = UnixListener::bind(state.socket()).unwrap();
+        // It dies with the request unread, which resets the connection, and keeps its lock a little longer.
+        let supervisor = tokio::task::spawn_blocking(move || {
+            drop(socket.accept().unwrap());
+            drop(socket);
+            drop(lock);
+        });
+        down(&state).await.unwrap();
+        assert!(!state.exists());
+        supervisor.await.unwrap();
     }
 }

@@ -1,5 +1,6 @@
 //! The requirements of the conformance tests of Jobs, on the real API server. The tests play the part of the nodes.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -43,10 +44,20 @@ fn active(pods: &[Arc<Pod>]) -> Vec<Arc<Pod>> {
     pods.iter().filter(|pod| semantics::pods::is_active(&***pod)).cloned().collect()
 }
 
-/// Waits until a Job has so many active pods, and returns them.
+/// Waits until a Job has so many active pods, and returns them. A watch may still show pods that have been ended, so
+/// lists decide.
 async fn pods(cluster: &RealCluster, wanted: usize) -> Vec<Arc<Pod>> {
-    cluster.until::<Pod>("the pods", |pods| active(pods).len() == wanted).await;
-    active(&cluster.client.list::<Pod>("default", &ListOptions::default()).await.unwrap().items)
+    loop {
+        let now =
+            active(&cluster.client.list::<Pod>("default", &ListOptions::default()).await.unwrap().items);
+        if now.len() == wanted {
+            return now;
+        }
+        let versions = |pods: &[Arc<Pod>]| -> BTreeSet<String> {
+            pods.iter().filter_map(|pod| pod.metadata.resource_version.clone()).collect()
+        };
+        cluster.until::<Pod>("other pods", |pods| versions(&active(pods)) != versions(&now)).await;
+    }
 }
 
 fn index(pod: &Pod) -> &str {

@@ -5,6 +5,7 @@ use std::process::Stdio;
 use std::sync::Arc;
 
 use libtest_mimic::Trial;
+use testbed::output;
 
 use crate::images::BUSYBOX;
 use crate::support::{Namespace, SharedCluster, terminal, trial};
@@ -136,17 +137,18 @@ spec:
 "#,
     );
     namespace.wait("pod/says", "condition=Ready");
+    // The last word ends the container, which may kill the command that has just said it.
     let say = |word: &str| {
-        namespace
-            .exec("says", &format!("while ! [ -p /tmp/fifo ]; do sleep 0.1; done; echo {word} > /tmp/fifo"))
+        let script = format!("while ! [ -p /tmp/fifo ]; do sleep 0.1; done; echo {word} > /tmp/fifo");
+        output(&mut namespace.kubectl(&["exec", "says", "--", "sh", "-ec", &script]))
     };
     let attached = namespace.follow(&["attach", "says"]);
     // Nothing is shown of the time before the attachment: what is said is repeated until it is seen.
     namespace.until("the pod's words", || {
-        say("again");
+        say("again").map_err(|error| error.to_string())?;
         attached.contains("said again")
     });
-    say("end");
+    let _ = say("end");
     let said = attached.end();
     assert!(said.ends_with("said end\n"), "{said}");
     namespace.wait("pod/says", "jsonpath={.status.containerStatuses[0].state.terminated.exitCode}=5");

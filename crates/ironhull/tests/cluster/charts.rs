@@ -27,8 +27,9 @@ fn chart(name: &str) -> String {
 /// A command for the chart of parts, with values.
 fn parts(namespace: &Namespace, arguments: &[&str], values: &[&str]) -> Command {
     let (chart, tool) = (chart("parts"), format!("tool={BUSYBOX}"));
-    let mut all = arguments.to_vec();
-    all.extend(["parts", &chart, "--wait", "--timeout", "90s", "--set", &tool]);
+    let (action, flags) = arguments.split_first().expect("an action");
+    let mut all = vec![*action, "parts", &chart, "--wait", "--timeout", "90s", "--set", &tool];
+    all.extend(flags);
     values.iter().for_each(|value| all.extend(["--set", value]));
     command(namespace, &all)
 }
@@ -57,13 +58,14 @@ fn hooks_definitions_and_failures(namespace: &Namespace) {
     assert_eq!(namespace.field("secret/password", ".data.password"), password);
 
     // A hook that fails, an object that the server refuses, and a workload that does not come up: each is undone.
+    // The limit of the last, which is waited for, is for its rollback too.
     let failures = [
-        ("check=false", "pre-upgrade hooks failed"),
-        ("color=pink", r#"spec.color: Unsupported value: "pink""#),
-        ("ready=false", "worker"),
+        ("check=false", "90s", "pre-upgrade hooks failed"),
+        ("color=pink", "90s", r#"spec.color: Unsupported value: "pink""#),
+        ("ready=false", "30s", "worker"),
     ];
-    for (value, why) in failures {
-        let failed = run(&["upgrade", "--rollback-on-failure"], &[value]);
+    for (value, limit, why) in failures {
+        let failed = run(&["upgrade", "--rollback-on-failure", "--timeout", limit], &[value]);
         let Err(TestbedError::Failed { output: said, .. }) = failed else { panic!("{value}: {failed:?}") };
         assert!(said.contains(why), "{value}: {said}");
         assert_eq!(namespace.field("part/own", ".spec.color"), "green", "{value}");
@@ -71,7 +73,8 @@ fn hooks_definitions_and_failures(namespace: &Namespace) {
         assert_eq!(namespace.field("deployment/worker", template), "true", "{value}");
         let status = helm(namespace, &["status", "parts", "-o", "json"]);
         let status: serde_json::Value = serde_json::from_str(&status).unwrap();
-        assert_eq!(status["info"]["status"], "deployed", "{value}: {status}");
+        let info = &status["info"];
+        assert_eq!(info["status"], "deployed", "{value}: {}", info["description"]);
     }
     helm(namespace, &["rollback", "parts", "1", "--wait", "--timeout", "90s"]);
     assert_eq!(namespace.field("part/own", ".spec.color"), "red");
