@@ -74,6 +74,8 @@ impl simulation::Observer for NewNodes {
 
 /// Without one, the node lifecycle controller would take the taint of new nodes off before the node is ready.
 async fn a_node_registers_with_its_status(mut host: Host) {
+    // Otherwise it might not have registered yet.
+    tokio::time::timeout(crate::support::LIMIT, host.agent.as_ref().unwrap().ready()).await.unwrap();
     host.agent.take().unwrap().shutdown().await;
     host.server.remove::<Node>(&ObjectKey::cluster("n1")).await;
     let before = host.server.revision().await;
