@@ -13,7 +13,7 @@
 //! | `access` | a node's clients of an API server, wherever that is |
 //! | `health` | how the components of this process are, for the API server |
 //! | `history` | how long old versions are kept |
-//! | `memory` | returns memory to the system after a peak |
+//! | `memory` | the allocator, and what returns memory to the system after a peak |
 //! | `own_certificates` | the certificates of a server's own parts |
 //! | `own_node` | what the control plane says of its own machine's node |
 //! | `image` | `ironhull image ...`, and the store of images |
@@ -75,9 +75,8 @@ fn main() -> ExitCode {
 fn run(command: Command) -> anyhow::Result<()> {
     if matches!(command, Command::Server(_) | Command::Agent(_)) {
         serve::raise_descriptors();
-        memory::set_up();
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = memory::runtime()?;
     let result = runtime.block_on(async {
         match command {
             Command::Server(flags) => server::run(config::ServerConfig::validate(*flags)?).await,
