@@ -98,8 +98,8 @@ pub use extract::Extract;
 pub use kin::{Kin, Owners, Ownership};
 pub use meta::{LeanMeta, PartialObject};
 pub use pod::{
-    LeanAffinity, LeanClaim, LeanContainer, LeanEphemeral, LeanPod, LeanPodSpec, LeanPort, LeanTemplate,
-    LeanToleration, LeanVolume,
+    LeanAffinity, LeanClaim, LeanContainer, LeanEphemeral, LeanPod, LeanPodSpec, LeanPort, LeanRestartRule,
+    LeanTemplate, LeanToleration, LeanVolume,
 };
 pub use resources::LeanResources;
 pub use selecting::SelectsPods;

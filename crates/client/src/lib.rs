@@ -43,8 +43,8 @@ pub use leader::{Candidate, Outcome, Timing};
 pub use lean::{
     Extract, Kin, LeanAffinity, LeanClaim, LeanCondition, LeanContainer, LeanContainerState,
     LeanContainerStatus, LeanEphemeral, LeanMeta, LeanPod, LeanPodSpec, LeanPodStatus, LeanPort,
-    LeanResources, LeanRunning, LeanTemplate, LeanTerminated, LeanToleration, LeanVolume, Owners, Ownership,
-    PartialObject, Said, SelectsPods,
+    LeanResources, LeanRestartRule, LeanRunning, LeanTemplate, LeanTerminated, LeanToleration, LeanVolume,
+    Owners, Ownership, PartialObject, Said, SelectsPods,
 };
 pub use measure::RequestMetrics;
 pub use options::{DeleteOptions, ListOptions, Patch, Propagation, WatchOptions};

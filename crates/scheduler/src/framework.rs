@@ -28,11 +28,14 @@ use crate::state::PodInfo;
 #[cfg(doc)]
 use crate::state::Snapshot;
 
+mod assembly;
 mod binding;
 mod deciding;
+mod erased;
 mod event;
 mod filters;
 mod held;
+mod offer;
 mod placement;
 mod plugin_set;
 mod post_filter;
@@ -40,13 +43,15 @@ mod profile;
 #[cfg(test)]
 mod tests;
 
+pub use assembly::Lineup;
 pub use binding::{Bind, BindError, Binding, Permission, Permit, PostBind, PreBind, Reserve};
 pub use deciding::{Filter, PreEnqueue, PreFilter, QueueSort, Rejection, Score, Supposition, Verdict};
 pub use event::{Event, EventKinds, Subject};
 pub use filters::{Filters, Simulation};
+pub use offer::{Offer, Offering, Point};
 pub use placement::{BindingError, Placement};
 pub use plugin_set::PluginSet;
-pub use post_filter::{Failure, PostFilter, PostFiltered, Preemption};
+pub use post_filter::{Candidate, Failure, PostFilter, PostFiltered, Preemption};
 pub use profile::Profile;
 
 /// The best score of a node.

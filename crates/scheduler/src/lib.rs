@@ -2,12 +2,14 @@
 //!
 //! | module | contents |
 //! | --- | --- |
+//! | [`extender`] | programs that take part in decisions over HTTP |
 //! | [`framework`] | what a plugin is: the traits of the extension points, verdicts, cluster events |
 //! | [`plugins`] | the plugins, one file each, and the default [`Profile`](framework::Profile) |
 //! | [`state`] | the input of plugins: the cluster as node and pod infos with precomputed sums |
 //! | [`queue`] | the waiting pods: active, in backoff, unschedulable until something changes |
 //! | [`decide`] | one decision: filter, score, select, or say why not |
 //! | [`Scheduler`] | the four together as one state machine without input or output |
+//! | [`configuration`] | the configuration file: profiles, plugin sets and the arguments of plugins |
 //! | [`Metrics`] | metrics, under upstream's names |
 //! | [`mod@run`] | the shell: informers feed the machine, its outcomes become bindings, conditions and events |
 //!
@@ -23,7 +25,9 @@
 //!
 //! It follows upstream's `pkg/scheduler`. It does not know how pods are run, nor controllers.
 
+pub mod configuration;
 pub mod decide;
+pub mod extender;
 pub mod framework;
 mod metrics;
 pub mod plugins;
@@ -34,6 +38,7 @@ pub mod state;
 #[cfg(test)]
 mod testing;
 
+pub use configuration::{Configuration, ConfigurationError};
 pub use metrics::{Attempted, Metrics};
 pub use run::{Config, Letter, Mailbox, run};
 pub use scheduler::{Outcome, Scheduler};

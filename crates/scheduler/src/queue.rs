@@ -7,7 +7,7 @@
 //! | unschedulable | an event that may help, or five minutes |
 //! | gated | its gates are gone |
 //!
-//! The backoff doubles from [`BACKOFF_MIN`] to [`BACKOFF_MAX`] with each failure. As upstream, a pod that was
+//! The [`Backoff`] doubles with each failure. As upstream, a pod that was
 //! unschedulable and was moved by an event need not wait for the end of its backoff while the scheduler is idle; one
 //! that had an error must. Nothing here reads a clock or waits: [`Queue::next_wake`] says when to look again. See
 //! upstream's `pkg/scheduler/backend/queue` and KEP-4247 (queueing hints).
@@ -25,10 +25,28 @@ use crate::state::PodInfo;
 #[cfg(test)]
 mod tests;
 
-/// The backoff after the first failure.
-pub const BACKOFF_MIN: Duration = Duration::from_secs(1);
-/// The longest backoff.
-pub const BACKOFF_MAX: Duration = Duration::from_secs(10);
+/// How long pods wait after failures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Backoff {
+    /// After the first.
+    pub min: Duration,
+    /// At most.
+    pub max: Duration,
+}
+
+impl Default for Backoff {
+    fn default() -> Backoff {
+        Backoff { min: Duration::from_secs(1), max: Duration::from_secs(10) }
+    }
+}
+
+impl Backoff {
+    /// After a number of failures, at least one.
+    fn after(self, failures: u32) -> Duration {
+        self.min.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(self.max)
+    }
+}
+
 /// So long a pod stays unschedulable without any event, in case one was missed.
 pub const UNSCHEDULABLE_MAX: Duration = Duration::from_secs(300);
 
@@ -97,9 +115,15 @@ pub struct Queue {
     /// The unschedulable ones again, by the events that may help them.
     by_events: BTreeMap<EventKinds, BTreeMap<(Instant, u64), Uid>>,
     numbers: u64,
+    wait: Backoff,
 }
 
 impl Queue {
+    /// An empty queue.
+    pub fn new(wait: Backoff) -> Queue {
+        Queue { wait, ..Queue::default() }
+    }
+
     /// Adds a new pod, or a newer version of a waiting one. Returns what a newly gated pod is waiting for.
     pub fn set(&mut self, info: Arc<PodInfo>, profile: &Arc<Profile>, now: Instant) -> Option<String> {
         match self.pods.get(&info.uid) {
@@ -156,7 +180,7 @@ impl Queue {
         pod.errors += 1;
         pod.rejected_by = PluginSet::default();
         pod.since = now;
-        let until = now + backoff(pod.errors);
+        let until = now + self.wait.after(pod.errors);
         self.link(pod, Place::Backoff { until });
     }
 
@@ -174,6 +198,14 @@ impl Queue {
         helped.sort_unstable_by_key(|(key, _)| *key);
         for (_, uid) in helped {
             self.retry(&uid, now);
+        }
+    }
+
+    /// What was done for an unschedulable pod failed: it is tried again after its backoff whatever happens.
+    pub fn help_failed(&mut self, uid: &Uid, now: Instant) {
+        let waits = self.pods.get(uid).is_some_and(|pod| pod.place == Place::Unschedulable);
+        if waits && let Some(pod) = self.remove(uid) {
+            self.failed(pod, now);
         }
     }
 
@@ -241,7 +273,7 @@ impl Queue {
     /// Makes an unschedulable pod active, or lets it wait for the end of its backoff first.
     fn retry(&mut self, uid: &Uid, now: Instant) {
         let Some(pod) = self.remove(uid) else { return };
-        let until = pod.since + backoff(pod.rejections);
+        let until = pod.since + self.wait.after(pod.rejections);
         if until > now {
             self.link(pod, Place::Backoff { until });
         } else {
@@ -321,10 +353,4 @@ fn put<K: Ord>(list: &mut BTreeMap<K, Uid>, key: K, uid: &Uid) {
 fn take<K: Ord>(list: &mut BTreeMap<K, Uid>, key: &K, pod: &QueuedPod) {
     let found = list.remove(key);
     assert!(found.is_some_and(|found| found == pod.info.uid), "a pod is where its place says");
-}
-
-/// The backoff after a number of failures, at least one.
-fn backoff(failures: u32) -> Duration {
-    let doubled = BACKOFF_MIN.saturating_mul(1 << failures.saturating_sub(1).min(16));
-    doubled.min(BACKOFF_MAX)
 }

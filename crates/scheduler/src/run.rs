@@ -12,8 +12,11 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::configuration::Configuration;
+use crate::extender::{Extender, Extenders, Question};
 use crate::framework::{Placement, Preemption, Profile};
 use crate::metrics::{Attempted, Metrics};
+use crate::queue::Backoff;
 use crate::state::PodInfo;
 use crate::{Outcome, Scheduler, plugins};
 
@@ -34,6 +37,10 @@ pub struct Config {
     pub profiles: Vec<Arc<Profile>>,
     /// The percentage of nodes from which the best is taken; 0 lets the size of the cluster decide.
     pub percentage_of_nodes_to_score: u32,
+    /// How long pods wait after failures.
+    pub backoff: Backoff,
+    /// Programs that take part in decisions.
+    pub extenders: Vec<Arc<Extender>>,
     /// The maximum number of concurrent writes (bindings and conditions).
     pub writes_max: usize,
     /// Set if several processes run schedulers, so that one leads.
@@ -49,11 +56,25 @@ impl Default for Config {
         Config {
             profiles: vec![Arc::new(plugins::default_profile())],
             percentage_of_nodes_to_score: 0,
+            backoff: Backoff::default(),
+            extenders: Vec::new(),
             writes_max: 256,
             candidate: None,
             mailbox: Arc::default(),
             metrics: Arc::default(),
         }
+    }
+}
+
+impl Config {
+    /// Takes over what a configuration file says.
+    pub fn apply(&mut self, configuration: Configuration) {
+        let Configuration { profiles, percentage_of_nodes_to_score, backoff, extenders, ignored: _ } =
+            configuration;
+        self.extenders = extenders;
+        self.profiles = profiles;
+        self.percentage_of_nodes_to_score = percentage_of_nodes_to_score;
+        self.backoff = backoff;
     }
 }
 
@@ -78,9 +99,13 @@ async fn schedule(client: Client, informers: Informers, config: Config, cancel: 
         let name = profile.name();
         (name.to_owned(), Recorder::start(client.clone(), name, ""))
     });
-    let writer = Writer { recorders: recorders.collect::<HashMap<_, _>>().into(), client: client.clone() };
+    let extenders = Extenders::new(&config.extenders);
+    let recorders = recorders.collect::<HashMap<_, _>>().into();
+    let writer = Writer { recorders, client: client.clone(), extenders };
     let owner = Owner {
-        scheduler: Scheduler::new(profiles, client.clock().clone(), percentage),
+        scheduler: Scheduler::new(profiles, client.clock().clone(), percentage)
+            .with_backoff(config.backoff)
+            .with_extenders(config.extenders),
         mailbox,
         metrics,
         writer,
@@ -111,6 +136,7 @@ impl Owner {
             let outcome = self.scheduler.next(begun);
             self.metrics.set_sizes(self.scheduler.queue().counts(), self.scheduler.cache().counts());
             match outcome {
+                Some(Outcome::Ask(question)) => self.ask(question, cancel).await,
                 Some(outcome) => {
                     self.metrics.decided(begun.elapsed());
                     self.carry_out(outcome, begun).await;
@@ -122,6 +148,16 @@ impl Owner {
         }
         self.writes.close();
         self.writes.wait().await;
+    }
+
+    /// Asks the extenders. The decision is dropped if another may schedule by now.
+    async fn ask(&mut self, question: Question, cancel: &CancellationToken) {
+        let mut next = Some(question);
+        while let Some(question) = next {
+            let asking = self.writer.extenders.answer(&self.writer.client, &question);
+            let Some(answer) = cancel.run_until_cancelled(asking).await else { return };
+            next = self.scheduler.answer(answer, Instant::now());
+        }
     }
 
     async fn wait(&self, cancel: &CancellationToken) {
@@ -166,7 +202,7 @@ impl Owner {
                     self.spawn_report(pod, message);
                 }
             }
-            Letter::PreemptionFailed(victims) => scheduler.preemption_failed(&victims),
+            Letter::PreemptionFailed(pod, victims) => scheduler.preemption_failed(&pod, &victims, now),
             Letter::Allow { pod, plugin } => drop(scheduler.allow(&pod, &plugin)),
             Letter::Reject { pod, plugin, why } => drop(scheduler.reject(&pod, &plugin, &why, now)),
         }
@@ -175,10 +211,7 @@ impl Owner {
     /// Reports an error to people. There are no more of these than bindings in progress.
     fn spawn_report(&self, pod: Arc<PodInfo>, message: String) {
         let writer = self.writer.clone();
-        self.writes.spawn(async move {
-            writer.record(&pod, EventType::Warning, "FailedScheduling", &message);
-            writer.set_condition(&pod, Condition { reason: "SchedulerError", message }, None).await;
-        });
+        self.writes.spawn(async move { writer.report_failure(&pod, message).await });
     }
 
     /// Starts an action; waits only while too many are in progress.
@@ -211,6 +244,11 @@ impl Owner {
                         preempt(&mailbox, &writer, &pod, &preemption).await;
                     }
                 }
+                Outcome::Failed { pod, message } => {
+                    metrics.attempted(pod.scheduler_name(), Attempted::Error, begun.elapsed());
+                    writer.report_failure(&pod, message).await;
+                }
+                Outcome::Ask(_) => unreachable!("questions are answered before anything else"),
                 Outcome::Gated { pod, message: _ } => {
                     // The words of the API server, which sets this when the pod is created.
                     let message = "Scheduling is blocked due to non-empty scheduling gates".to_owned();
@@ -230,7 +268,7 @@ async fn bind_and_tell(
     ends: &CancellationToken,
 ) -> bool {
     let (pod, node) = (&placement.pod, &placement.node);
-    let Err(error) = bind::bind(&writer.client, placement, ends).await else {
+    let Err(error) = bind::bind(writer, placement, ends).await else {
         mailbox.post(Letter::Bound(pod.uid.clone()));
         let message = format!("Successfully assigned {} to {node}", pod.key);
         writer.record(pod, EventType::Normal, "Scheduled", &message);
@@ -255,6 +293,6 @@ async fn preempt(mailbox: &Mailbox, writer: &Writer, pod: &PodInfo, preemption: 
         }
     }
     if !stayed.is_empty() {
-        mailbox.post(Letter::PreemptionFailed(stayed));
+        mailbox.post(Letter::PreemptionFailed(pod.uid.clone(), stayed));
     }
 }

@@ -10,14 +10,17 @@ use object::{ObjectKey, Selector, Uid};
 use tokio::time::Instant;
 
 use crate::decide::{Decider, Unfit};
+use crate::extender::{self, Extender, Question};
 use crate::framework::{Event, EventKinds, Placement, Preemption, Profile, Subject};
-use crate::queue::{Queue, QueuedPod};
+use crate::queue::{Backoff, Queue, QueuedPod};
 use crate::state::{Cache, PodInfo, Selecting, VolumeChange};
 
+mod asking;
 mod placed;
 #[cfg(test)]
 mod tests;
 
+use asking::Asked;
 use placed::Placed;
 
 /// The scheduler without input or output.
@@ -29,6 +32,10 @@ pub struct Scheduler {
     queue: Queue,
     /// Pods that have a node, until they are known to be bound.
     placed: HashMap<Uid, Placed>,
+    /// The programs that take part in decisions.
+    extenders: Vec<Arc<Extender>>,
+    /// The decision that waits for the answer of extenders.
+    asked: Option<Asked>,
     /// An action to start before the next decision.
     outcomes: VecDeque<Outcome>,
 }
@@ -56,6 +63,15 @@ pub enum Outcome {
         /// Whether an earlier nomination is to be taken back.
         gives_up_nomination: bool,
     },
+    /// Report that the decision failed; the pod is tried again.
+    Failed {
+        /// The pod.
+        pod: Arc<PodInfo>,
+        /// Why.
+        message: String,
+    },
+    /// Ask the extenders, and call [`Scheduler::answer`] before anything else.
+    Ask(Question),
     /// Report that the pod is not tried yet.
     Gated {
         /// The pod.
@@ -81,8 +97,22 @@ impl Scheduler {
             cache: Cache::default(),
             queue: Queue::default(),
             placed: HashMap::new(),
+            extenders: Vec::new(),
+            asked: None,
             outcomes: VecDeque::new(),
         }
+    }
+
+    /// The same scheduler with programs that take part in decisions.
+    #[must_use]
+    pub fn with_extenders(self, extenders: Vec<Arc<Extender>>) -> Scheduler {
+        Scheduler { extenders, ..self }
+    }
+
+    /// The same scheduler, before it knows any pod, with other times of backoff.
+    #[must_use]
+    pub fn with_backoff(self, backoff: Backoff) -> Scheduler {
+        Scheduler { queue: Queue::new(backoff), ..self }
     }
 
     /// A node was added or updated.
@@ -208,6 +238,7 @@ impl Scheduler {
     /// Makes decisions until there is an action. `None` if there is nothing to decide before [`Scheduler::next_wake`]
     /// or the next event.
     pub fn next(&mut self, now: Instant) -> Option<Outcome> {
+        assert!(self.asked.is_none(), "a question is answered before the next decision");
         self.end_waiting(now);
         loop {
             if let Some(outcome) = self.outcomes.pop_front() {
@@ -220,6 +251,9 @@ impl Scheduler {
 
     fn decide(&mut self, queued: QueuedPod, now: Instant) {
         let pod = Arc::clone(&queued.info);
+        if extender::any_takes_part(&self.extenders, &pod) {
+            return self.find(queued, true, now);
+        }
         let snapshot = self.cache.snapshot();
         match self.decider.decide(queued.profile(), &pod, snapshot) {
             Ok(slot) => {
@@ -249,9 +283,11 @@ impl Scheduler {
         self.outcomes.push_back(Outcome::Unschedulable { pod, message, preemption, gives_up_nomination });
     }
 
-    /// Victims could not be deleted: they may be chosen again.
-    pub fn preemption_failed(&mut self, victims: &[Uid]) {
+    /// Victims of a pod's preemption could not be deleted: they may be chosen again, and the pod is tried again soon, as
+    /// nothing else might wake it.
+    pub fn preemption_failed(&mut self, pod: &Uid, victims: &[Uid], now: Instant) {
         victims.iter().for_each(|victim| self.cache.nominations().victim_is_gone(victim));
+        self.queue.help_failed(pod, now);
     }
 
     /// When [`Scheduler::next`] has to be asked again though nothing happens.

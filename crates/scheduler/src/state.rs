@@ -6,6 +6,7 @@
 
 mod budgets;
 mod cache;
+mod claim_users;
 mod counts;
 mod host_port;
 mod label_index;
@@ -42,4 +43,4 @@ pub use selectors::{Like, Selecting};
 pub use snapshot::{ByNode, ImageNodes, Snapshot};
 pub use tally::NodeFilter;
 pub use topology::{EACH_NODE, Topology};
-pub use volumes::{VolumeChange, VolumeInfo, Volumes};
+pub use volumes::{Attachment, VolumeChange, VolumeInfo, Volumes};

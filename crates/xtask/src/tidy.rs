@@ -65,7 +65,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("local", &["apiserver", "client", "object"]),
     ("join", &["client", "object", "semantics", "tls"]),
     ("controllers", &["client", "object", "semantics"]),
-    ("scheduler", &["client", "object", "semantics"]),
+    ("scheduler", &["client", "object", "schema", "semantics", "tls"]),
     ("cri", &[]),
     ("runtime", &["cri", "hostfs"]),
     ("hollow", &["client", "object"]),

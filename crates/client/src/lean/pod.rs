@@ -60,6 +60,7 @@ pub struct LeanTemplate {
     pub priority: Option<i32>,
     pub preemption_policy: Option<Word>,
     pub host_network: Option<bool>,
+    pub host_users: Option<bool>,
     pub subdomain: Option<Word>,
     pub node_selector: Pairs,
     pub tolerations: Option<Vec<LeanToleration>>,
@@ -140,6 +141,7 @@ struct WholeSpec {
     priority: Option<i32>,
     preemption_policy: Option<Word>,
     host_network: Option<bool>,
+    host_users: Option<bool>,
     hostname: Option<Box<str>>,
     subdomain: Option<Word>,
     node_selector: Pairs,
@@ -162,6 +164,7 @@ impl From<WholeSpec> for LeanPodSpec {
             priority: spec.priority,
             preemption_policy: spec.preemption_policy,
             host_network: spec.host_network,
+            host_users: spec.host_users,
             subdomain: spec.subdomain,
             node_selector: spec.node_selector,
             tolerations: spec.tolerations,
@@ -216,6 +219,15 @@ pub struct LeanContainer {
     pub ports: Option<Vec<LeanPort>>,
     pub resources: Option<LeanResources>,
     pub restart_policy: Option<Word>,
+    pub restart_policy_rules: Option<Vec<LeanRestartRule>>,
+}
+
+/// A rule for restarts of a container.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
+#[serde(default)]
+#[expect(missing_docs, reason = "the fields are those of the API")]
+pub struct LeanRestartRule {
+    pub action: Word,
 }
 
 /// A port of a container.

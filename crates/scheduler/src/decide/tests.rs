@@ -72,7 +72,11 @@ fn enough_nodes_are_enough() {
         (1, 1000, 100),
         (100, 5000, 5000),
     ] {
-        assert_eq!(decider(percentage).wanted(nodes), wanted, "{percentage} % of {nodes}");
+        assert_eq!(
+            decider(percentage).wanted(&default_profile(), nodes),
+            wanted,
+            "{percentage} % of {nodes}"
+        );
     }
 }
 
@@ -92,7 +96,7 @@ fn decisions_go_on_where_the_last_one_stopped() {
 #[test]
 fn ties_are_broken_at_random_and_from_one_seed() {
     let mut cache = cluster(&["a", "b", "c"].map(|name| node(name, json!({}))), &[]);
-    let profile = Profile::new("default-scheduler", PrioritySort).filter(NodeAffinity);
+    let profile = Profile::new("default-scheduler", PrioritySort).filter(NodeAffinity::default());
     let choices = |cache: &mut crate::state::Cache| -> Vec<NodeSlot> {
         let mut decider = Decider::new(clock(), 0);
         (0..60).map(|_| decider.decide(&profile, &pod("p", json!({})), cache.snapshot()).unwrap()).collect()

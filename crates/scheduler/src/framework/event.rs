@@ -46,6 +46,8 @@ impl EventKinds {
     pub const NAMESPACE_LABELS: EventKinds = EventKinds(1 << 14);
     /// A claim, a volume, a storage class or a node's drivers came or changed.
     pub const STORAGE: EventKinds = EventKinds(1 << 15);
+    /// The features that a node declares changed.
+    pub const NODE_FEATURES: EventKinds = EventKinds(1 << 16);
     /// Everything.
     pub const ALL: EventKinds = EventKinds(u32::MAX);
 
@@ -83,6 +85,7 @@ impl EventKinds {
         };
         EventKinds::NODE_ALLOCATABLE
             .when(allocatable(old) != allocatable(new))
+            .or(EventKinds::NODE_FEATURES.when(features(old) != features(new)))
             .or(EventKinds::NODE_LABELS.when(old.metadata.labels != new.metadata.labels))
             .or(EventKinds::NODE_TAINTS.when(taints(old) != taints(new)))
     }
@@ -109,6 +112,10 @@ impl EventKinds {
 
 fn allocatable(node: &Node) -> Option<&BTreeMap<String, Quantity>> {
     node.status.as_ref()?.allocatable.as_ref()
+}
+
+fn features(node: &Node) -> Option<&Vec<String>> {
+    node.status.as_ref()?.declared_features.as_ref()
 }
 
 fn scaled_down(old: &PodInfo, new: &PodInfo) -> bool {

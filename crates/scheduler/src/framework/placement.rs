@@ -19,6 +19,9 @@ pub struct Placement {
     held: Vec<Box<dyn Held>>,
 }
 
+/// Stands for a plugin in errors of extenders.
+const EXTENDER: &str = "Extender";
+
 /// At which extension point of which plugin the binding of a pod failed.
 #[derive(Debug, thiserror::Error)]
 #[error("running {point} plugin \"{plugin}\"")]
@@ -31,9 +34,17 @@ pub struct BindingError {
 }
 
 impl BindingError {
+    /// An extender could not bind the pod.
+    pub(crate) fn of_extender(why: String) -> BindingError {
+        BindingError { point: "Bind", plugin: EXTENDER, source: BindError::Other(why) }
+    }
+
     /// The full message for people, in upstream's form.
     pub fn message(&self) -> String {
-        format!("{self}: {}", self.source)
+        match self.plugin {
+            EXTENDER => self.source.to_string(),
+            _ => format!("{self}: {}", self.source),
+        }
     }
 }
 

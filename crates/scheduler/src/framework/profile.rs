@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use super::binding::{Bind, Permission, Permit, PostBind, PreBind, Reserve};
-use super::filters::{Filters, Ready, Stateful};
-use super::held::{AnyBind, AnyReserve, PreBinds, Reserves};
+use super::erased::{AnyFilter, AnyHint, AnyPermit, AnyPostBind, AnyPostFilter, AnyPreEnqueue, AnyScore};
+use super::filters::Filters;
+use super::held::{AnyBind, AnyReserve};
+use super::offer::{Offer, Offering, Point};
 use super::plugin_set::PluginSet;
 use super::{
-    Event, EventKinds, Failure, Filter, Plugin, PostFilter, PostFiltered, PreEnqueue, PreFilter, QueueSort,
+    Event, EventKinds, Failure, Filter, PostFilter, PostFiltered, PreEnqueue, PreFilter, QueueSort,
     Rejection, Score,
 };
 use crate::state::{NodeInfo, PodInfo, Snapshot};
@@ -15,12 +17,13 @@ use crate::state::{NodeInfo, PodInfo, Snapshot};
 /// The plugins of the pods with one `spec.schedulerName`, in their order, ready to run.
 pub struct Profile {
     name: String,
+    percentage: Option<u32>,
     plugins: Vec<Registered>,
     queue_sort: Box<dyn QueueSort>,
     pre_enqueue: Vec<(usize, Box<dyn AnyPreEnqueue>)>,
     filters: Vec<(usize, Box<dyn AnyFilter>)>,
-    post_filters: Vec<Box<dyn PostFilter>>,
-    scores: Vec<(i64, Box<dyn AnyScore>)>,
+    post_filters: Vec<Box<dyn AnyPostFilter>>,
+    scores: Vec<(usize, i64, Box<dyn AnyScore>)>,
     pub(super) reserves: Vec<(usize, Box<dyn AnyReserve>)>,
     permits: Vec<(usize, Box<dyn AnyPermit>)>,
     pub(super) binds: Vec<(&'static str, Box<dyn AnyBind>)>,
@@ -29,16 +32,21 @@ pub struct Profile {
 
 struct Registered {
     name: &'static str,
-    hint: Box<dyn AnyHint>,
+    hint: Arc<dyn AnyHint>,
 }
 
 impl Profile {
     /// A profile without plugins: every pod fits on every node, and none is bound.
     pub fn new(name: &str, queue_sort: impl QueueSort) -> Profile {
+        Profile::sorted(name, Box::new(queue_sort))
+    }
+
+    pub(super) fn sorted(name: &str, queue_sort: Box<dyn QueueSort>) -> Profile {
         Profile {
             name: name.to_owned(),
+            percentage: None,
             plugins: Vec::new(),
-            queue_sort: Box::new(queue_sort),
+            queue_sort,
             pre_enqueue: Vec::new(),
             filters: Vec::new(),
             post_filters: Vec::new(),
@@ -55,103 +63,137 @@ impl Profile {
         &self.name
     }
 
+    /// The percentage of nodes from which the best is taken, if the profile has its own; 0 lets the size of the cluster
+    /// decide.
+    pub fn percentage(&self) -> Option<u32> {
+        self.percentage
+    }
+
+    /// Sets [`Profile::percentage`].
+    #[must_use]
+    pub fn with_percentage(mut self, percentage: Option<u32>) -> Profile {
+        self.percentage = percentage;
+        self
+    }
+
+    /// Adds a plugin at all extension points that it is offered for, with the weight of its scores.
+    #[must_use]
+    pub fn with(mut self, mut offer: Offer, weight: i64) -> Profile {
+        for point in Point::ALL {
+            self.take(point, &mut offer, weight);
+        }
+        self
+    }
+
+    /// Adds a plugin at one extension point, unless it was added there already or is not offered for it. `weight` is that
+    /// of its scores.
+    pub(super) fn take(&mut self, point: Point, offer: &mut Offer, weight: i64) {
+        if !offer.extends(point) || matches!(point, Point::QueueSort | Point::PreFilter | Point::PreScore) {
+            return;
+        }
+        let place = self.register(offer);
+        let parts = &mut offer.parts;
+        match point {
+            // Pods of all profiles wait in one queue; and what prepares a filter or a score belongs to it.
+            Point::QueueSort | Point::PreFilter | Point::PreScore => {}
+            Point::PreEnqueue => self.pre_enqueue.extend(parts.pre_enqueue.take().map(|part| (place, part))),
+            Point::Filter => self.filters.extend(parts.filter.take().map(|part| (place, part))),
+            Point::PostFilter => self.post_filters.extend(parts.post_filter.take()),
+            Point::Score => self.scores.extend(parts.score.take().map(|part| (place, weight, part))),
+            Point::Reserve => self.reserves.extend(parts.reserve.take().map(|part| (place, part))),
+            Point::PreBind => {
+                let Some(part) = parts.pre_bind.take() else { return };
+                match self.reserves.iter_mut().find(|(other, _)| *other == place) {
+                    Some((_, reserves)) => *reserves = part,
+                    None => self.reserves.push((place, part)),
+                }
+            }
+            Point::Permit => self.permits.extend(parts.permit.take().map(|part| (place, part))),
+            Point::Bind => self.binds.extend(parts.bind.take().map(|part| (offer.name, part))),
+            Point::PostBind => self.post_binds.extend(parts.post_bind.take()),
+        }
+    }
+
     /// Adds a plugin that decides whether pods may be tried.
     #[must_use]
-    pub fn pre_enqueue<P: PreEnqueue>(mut self, plugin: P) -> Profile {
-        let plugin = Arc::new(plugin);
-        let place = self.register(&plugin);
-        self.pre_enqueue.push((place, Box::new(plugin)));
-        self
+    pub fn pre_enqueue<P: PreEnqueue>(self, plugin: P) -> Profile {
+        self.with(Offering::new(plugin).pre_enqueues().offer(), 0)
     }
 
     /// Adds a plugin that filters.
     #[must_use]
-    pub fn filter<P: Filter>(mut self, plugin: P) -> Profile {
-        let plugin = Arc::new(plugin);
-        let place = self.register(&plugin);
-        self.filters.push((place, Box::new(plugin)));
-        self
+    pub fn filter<P: Filter>(self, plugin: P) -> Profile {
+        self.with(Offering::new(plugin).filters().offer(), 0)
     }
 
     /// Adds a plugin that filters and scores.
     #[must_use]
-    pub fn filter_and_score<P: Filter + Score>(mut self, plugin: P, weight: i64) -> Profile {
-        let plugin = Arc::new(plugin);
-        let place = self.register(&plugin);
-        self.filters.push((place, Box::new(Arc::clone(&plugin))));
-        self.scores.push((weight, Box::new(plugin)));
-        self
+    pub fn filter_and_score<P: Filter + Score>(self, plugin: P, weight: i64) -> Profile {
+        self.with(Offering::new(plugin).filters().scores().offer(), weight)
     }
 
     /// Adds a plugin that scores.
     #[must_use]
-    pub fn score<P: Score>(mut self, plugin: P, weight: i64) -> Profile {
-        let plugin = Arc::new(plugin);
-        self.register(&plugin);
-        self.scores.push((weight, Box::new(plugin)));
-        self
+    pub fn score<P: Score>(self, plugin: P, weight: i64) -> Profile {
+        self.with(Offering::new(plugin).scores().offer(), weight)
     }
 
     /// Adds a plugin that has the last word.
     #[must_use]
-    pub fn post_filter(mut self, plugin: impl PostFilter) -> Profile {
-        self.post_filters.push(Box::new(plugin));
-        self
+    pub fn post_filter<P: PostFilter>(self, plugin: P) -> Profile {
+        self.with(Offering::new(plugin).post_filters().offer(), 0)
     }
 
     /// Adds a plugin that reserves.
     #[must_use]
-    pub fn reserve<P: Reserve>(mut self, plugin: P) -> Profile {
-        let plugin = Arc::new(plugin);
-        let place = self.register(&plugin);
-        self.reserves.push((place, Box::new(Reserves(plugin))));
-        self
+    pub fn reserve<P: Reserve>(self, plugin: P) -> Profile {
+        self.with(Offering::new(plugin).reserves().offer(), 0)
     }
 
     /// Adds a plugin that reserves and has something to do before the binding.
     #[must_use]
-    pub fn reserve_and_pre_bind<P: PreBind>(mut self, plugin: P) -> Profile {
-        let plugin = Arc::new(plugin);
-        let place = self.register(&plugin);
-        self.reserves.push((place, Box::new(PreBinds(plugin))));
-        self
+    pub fn reserve_and_pre_bind<P: PreBind>(self, plugin: P) -> Profile {
+        self.with(Offering::new(plugin).reserves().pre_binds().offer(), 0)
     }
 
     /// Adds a plugin that permits.
     #[must_use]
-    pub fn permit<P: Permit>(mut self, plugin: P) -> Profile {
-        let plugin = Arc::new(plugin);
-        let place = self.register(&plugin);
-        self.permits.push((place, Box::new(plugin)));
-        self
+    pub fn permit<P: Permit>(self, plugin: P) -> Profile {
+        self.with(Offering::new(plugin).permits().offer(), 0)
     }
 
     /// Adds a plugin that binds.
     #[must_use]
-    pub fn bind<P: Bind>(mut self, plugin: P) -> Profile {
-        let plugin = Arc::new(plugin);
-        self.register(&plugin);
-        self.binds.push((P::NAME, Box::new(plugin)));
-        self
+    pub fn bind<P: Bind>(self, plugin: P) -> Profile {
+        self.with(Offering::new(plugin).binds().offer(), 0)
     }
 
     /// Adds a plugin that is notified of bindings.
     #[must_use]
-    pub fn post_bind<P: PostBind>(mut self, plugin: P) -> Profile {
-        let plugin = Arc::new(plugin);
-        self.register(&plugin);
-        self.post_binds.push(Box::new(plugin));
-        self
+    pub fn post_bind<P: PostBind>(self, plugin: P) -> Profile {
+        self.with(Offering::new(plugin).post_binds().offer(), 0)
     }
 
     /// The index of a plugin, which is the same at all extension points.
-    fn register<P: Plugin>(&mut self, plugin: &Arc<P>) -> usize {
-        if let Some(place) = self.place(P::NAME) {
+    fn register(&mut self, offer: &Offer) -> usize {
+        if let Some(place) = self.place(offer.name) {
             return place;
         }
         assert!(self.plugins.len() < 64, "a set of plugins has 64 places");
-        self.plugins.push(Registered { name: P::NAME, hint: Box::new(Arc::clone(plugin)) });
+        self.plugins.push(Registered { name: offer.name, hint: Arc::clone(&offer.hint) });
         self.plugins.len() - 1
+    }
+
+    /// The plugins that filter or score, in their order, with the weights of their scores.
+    #[cfg(test)]
+    pub(crate) fn lineup(&self, point: Point) -> Vec<(&'static str, i64)> {
+        match point {
+            Point::Filter => self.filters.iter().map(|(place, _)| (self.plugins[*place].name, 0)).collect(),
+            Point::Score => {
+                self.scores.iter().map(|(place, weight, _)| (self.plugins[*place].name, *weight)).collect()
+            }
+            _ => Vec::new(),
+        }
     }
 
     /// The names of the plugins of a set, sorted.
@@ -223,8 +265,8 @@ impl Profile {
     ) -> Vec<PostFiltered> {
         let mut all = Vec::new();
         for plugin in &self.post_filters {
-            let result = plugin.post_filter(pod, snapshot, failure);
-            let found = result.preemption.is_some();
+            let result = plugin.run(pod, snapshot, failure);
+            let found = !result.candidates.is_empty();
             all.push(result);
             if found {
                 break;
@@ -261,7 +303,7 @@ impl Profile {
         totals: &mut [i64],
         scores: &mut Vec<i64>,
     ) {
-        for (weight, plugin) in &self.scores {
+        for (_, weight, plugin) in &self.scores {
             if plugin.run(pod, snapshot, feasible, scores) {
                 for (total, score) in totals.iter_mut().zip(&*scores) {
                     *total += weight * score;
@@ -293,85 +335,5 @@ impl std::fmt::Debug for Profile {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let plugins: Vec<_> = self.plugins.iter().map(|plugin| plugin.name).collect();
         f.debug_struct("Profile").field("name", &self.name).field("plugins", &plugins).finish()
-    }
-}
-
-/// The hints of any plugin.
-trait AnyHint: Send + Sync {
-    fn wakes_on(&self, pod: &PodInfo) -> EventKinds;
-    fn may_help(&self, pod: &PodInfo, event: &Event<'_>) -> bool;
-}
-
-impl<P: Plugin> AnyHint for Arc<P> {
-    fn wakes_on(&self, pod: &PodInfo) -> EventKinds {
-        P::wakes_on(self, pod)
-    }
-
-    fn may_help(&self, pod: &PodInfo, event: &Event<'_>) -> bool {
-        P::may_help(self, pod, event)
-    }
-}
-
-trait AnyPreEnqueue: Send + Sync {
-    fn run(&self, pod: &PodInfo) -> Result<(), String>;
-}
-
-impl<P: PreEnqueue> AnyPreEnqueue for Arc<P> {
-    fn run(&self, pod: &PodInfo) -> Result<(), String> {
-        self.pre_enqueue(pod)
-    }
-}
-
-/// A filter of any state: the state moves into what checks the nodes.
-trait AnyFilter: Send + Sync {
-    fn prepare<'a>(&'a self, pod: &PodInfo, snapshot: &Snapshot) -> PreFilter<Box<dyn Ready + 'a>>;
-}
-
-impl<P: Filter> AnyFilter for Arc<P> {
-    fn prepare<'a>(&'a self, pod: &PodInfo, snapshot: &Snapshot) -> PreFilter<Box<dyn Ready + 'a>> {
-        let boxed = |state| -> Box<dyn Ready + 'a> { Box::new(Stateful::<P> { plugin: self, state }) };
-        match self.pre_filter(pod, snapshot) {
-            PreFilter::Skip => PreFilter::Skip,
-            PreFilter::Reject(rejection) => PreFilter::Reject(rejection),
-            PreFilter::Check(state) => PreFilter::Check(boxed(state)),
-            PreFilter::CheckOnly(state, nodes) => PreFilter::CheckOnly(boxed(state), nodes),
-        }
-    }
-}
-
-/// A score of any state: one virtual call scores all nodes.
-trait AnyScore: Send + Sync {
-    /// Fills `scores`, or returns `false`.
-    fn run(&self, pod: &PodInfo, snapshot: &Snapshot, feasible: &[&NodeInfo], scores: &mut Vec<i64>) -> bool;
-}
-
-impl<P: Score> AnyScore for Arc<P> {
-    fn run(&self, pod: &PodInfo, snapshot: &Snapshot, feasible: &[&NodeInfo], scores: &mut Vec<i64>) -> bool {
-        let Some(state) = self.pre_score(pod, snapshot, feasible) else { return false };
-        scores.clear();
-        scores.extend(feasible.iter().map(|node| P::score(self, &state, pod, node)));
-        self.normalize(&state, feasible, scores);
-        true
-    }
-}
-
-trait AnyPermit: Send + Sync {
-    fn run(&self, pod: &PodInfo, node: &NodeInfo, snapshot: &Snapshot) -> Permission;
-}
-
-impl<P: Permit> AnyPermit for Arc<P> {
-    fn run(&self, pod: &PodInfo, node: &NodeInfo, snapshot: &Snapshot) -> Permission {
-        self.permit(pod, node, snapshot)
-    }
-}
-
-/// [`PostBind`] of any plugin.
-pub(super) trait AnyPostBind: Send + Sync {
-    fn post_bind(&self, pod: &PodInfo, node: &str);
-}
-
-impl<P: PostBind> AnyPostBind for Arc<P> {
-    fn post_bind(&self, pod: &PodInfo, node: &str) {
-        P::post_bind(self, pod, node);
     }
 }

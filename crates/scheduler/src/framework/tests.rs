@@ -24,6 +24,7 @@ fn only_changes_that_matter_are_events() {
         (json!({"status": {"conditions": [{"type": "Ready", "status": "True"}]}}), EventKinds::NONE),
         (json!({"metadata": {"annotations": {"a": "b"}}}), EventKinds::NONE),
         (json!({"status": {"allocatable": {"cpu": "5"}}}), EventKinds::NODE_ALLOCATABLE),
+        (json!({"status": {"declaredFeatures": ["A"]}}), EventKinds::NODE_FEATURES),
         (json!({"metadata": {"labels": {"a": "b"}}}), EventKinds::NODE_LABELS),
         (json!({"spec": {"unschedulable": true}}), EventKinds::NODE_TAINTS),
         (json!({"spec": {"taints": taint}}), EventKinds::NODE_TAINTS),

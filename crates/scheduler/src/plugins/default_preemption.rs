@@ -7,36 +7,89 @@
 //! `pkg/scheduler/framework/preemption`.
 
 use std::borrow::Cow;
-use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::decide::explain;
-use crate::framework::{Failure, Filters, PostFilter, PostFiltered, Preemption, Rejection};
+use crate::framework::{
+    Candidate, EventKinds, Failure, Filters, Plugin, PostFilter, PostFiltered, Rejection,
+};
 use crate::state::{NodeInfo, PodInfo, Snapshot};
-
-/// The minimum number of candidate nodes, or this share of all.
-const CANDIDATES_MIN: usize = 100;
-const CANDIDATES_PERCENT: usize = 10;
 
 /// Selects pods of lower priority to preempt.
 #[derive(Debug)]
-pub struct DefaultPreemption;
+pub struct DefaultPreemption {
+    candidates_percent: usize,
+    candidates_min: usize,
+}
+
+impl Default for DefaultPreemption {
+    fn default() -> DefaultPreemption {
+        DefaultPreemption::new(10, 100)
+    }
+}
+
+impl DefaultPreemption {
+    /// The plugin that looks at this percentage of the nodes where preemption may help, and at no fewer than this number.
+    pub fn new(candidates_percent: usize, candidates_min: usize) -> DefaultPreemption {
+        DefaultPreemption { candidates_percent, candidates_min }
+    }
+
+    fn candidates(&self, nodes: usize) -> usize {
+        (nodes * self.candidates_percent / 100).max(self.candidates_min)
+    }
+
+    /// Nodes that would do; and why the others would not.
+    fn find_candidates(
+        &self,
+        pod: &PodInfo,
+        snapshot: &Snapshot,
+        failure: &Failure<'_>,
+    ) -> (Vec<Candidate>, Reasons) {
+        let curable = failure.rejections.iter().filter(|(_, rejection)| !rejection.unresolvable);
+        let nodes: Vec<&NodeInfo> = curable.map(|(slot, _)| snapshot.node(*slot)).collect();
+        let mut reasons: Reasons =
+            [("Preemption is not helpful for scheduling".into(), snapshot.len() - nodes.len())].into();
+        let Some(filters) = failure.filters.filter(|_| !nodes.is_empty()) else {
+            return (Vec::new(), reasons);
+        };
+        let enough = self.candidates(nodes.len());
+        let offset = (failure.random % nodes.len() as u64) as usize;
+        let mut candidates = Vec::new();
+        for node in nodes[offset..].iter().chain(&nodes[..offset]) {
+            match select_victims(pod, snapshot, filters, node) {
+                Ok(candidate) => candidates.push(candidate),
+                Err(rejection) => {
+                    for reason in rejection.reasons() {
+                        *reasons.entry(reason.clone()).or_default() += 1;
+                    }
+                }
+            }
+            let unharmed = candidates.iter().any(|candidate: &Candidate| candidate.violations == 0);
+            if candidates.len() >= enough && unharmed {
+                break;
+            }
+        }
+        (candidates, reasons)
+    }
+}
+
+impl Plugin for DefaultPreemption {
+    const NAME: &'static str = "DefaultPreemption";
+    const WAKES_ON: EventKinds = EventKinds::NONE;
+}
 
 impl PostFilter for DefaultPreemption {
     fn post_filter(&self, pod: &PodInfo, snapshot: &Snapshot, failure: &Failure<'_>) -> PostFiltered {
         if let Err(why) = check_eligible(pod, snapshot, failure) {
             return PostFiltered { message: Some(format!("preemption: {why}")), ..PostFiltered::default() };
         }
-        let (candidates, reasons) = find_candidates(pod, snapshot, failure);
-        let Some(best) = candidates.into_iter().min_by_key(Candidate::cost) else {
+        let (candidates, reasons) = self.find_candidates(pod, snapshot, failure);
+        if candidates.is_empty() {
             let message = Some(format!("preemption: {}", explain(snapshot.len(), reasons)));
-            return PostFiltered { preemption: None, gives_up_nomination: true, message };
-        };
-        let nominated = snapshot.nominations().on(&best.node).iter();
-        let displaced = nominated.filter(|other| other.priority < pod.priority).cloned().collect();
-        let preemption = Preemption { nominated: best.node, victims: best.victims, displaced };
-        PostFiltered { preemption: Some(preemption), ..PostFiltered::default() }
+            return PostFiltered { candidates, gives_up_nomination: true, message };
+        }
+        PostFiltered { candidates, ..PostFiltered::default() }
     }
 }
 
@@ -58,68 +111,7 @@ fn check_eligible(pod: &PodInfo, snapshot: &Snapshot, failure: &Failure<'_>) -> 
     Ok(())
 }
 
-/// A node that would be suitable, and the victims there.
-#[derive(Debug)]
-struct Candidate {
-    node: Arc<str>,
-    /// The most important first.
-    victims: Vec<Arc<PodInfo>>,
-    /// How many budgets' rules would be violated.
-    violations: usize,
-}
-
-impl Candidate {
-    /// The less the better, from the first on: violated budgets, the highest priority, all priorities together, the
-    /// number of victims, and how long those of the highest priority have run.
-    fn cost(&self) -> (usize, i32, i64, usize, Reverse<i64>) {
-        let highest = self.victims.first().map_or(i32::MIN, |victim| victim.priority);
-        // Raised above 0, so that many victims of low priority do not count less than few.
-        let raised = |priority: i32| i64::from(priority) + i64::from(i32::MAX) + 1;
-        let sum = self.victims.iter().map(|victim| raised(victim.priority)).sum();
-        let important = self.victims.iter().filter(|victim| victim.priority == highest);
-        let earliest = important.map(|victim| start(victim)).min().unwrap_or(i64::MAX);
-        (self.violations, highest, sum, self.victims.len(), Reverse(earliest))
-    }
-}
-
-/// When a pod started, in seconds; one that did not start yet counts as the youngest.
-fn start(pod: &PodInfo) -> i64 {
-    pod.start_seconds().unwrap_or(i64::MAX)
-}
-
-/// Sorts the most important first: by priority, then by age.
-fn importance(pod: &Arc<PodInfo>) -> (Reverse<i32>, i64) {
-    (Reverse(pod.priority), start(pod))
-}
-
 type Reasons = BTreeMap<Cow<'static, str>, usize>;
-
-/// Nodes that would do; and why the others would not.
-fn find_candidates(pod: &PodInfo, snapshot: &Snapshot, failure: &Failure<'_>) -> (Vec<Candidate>, Reasons) {
-    let curable = failure.rejections.iter().filter(|(_, rejection)| !rejection.unresolvable);
-    let nodes: Vec<&NodeInfo> = curable.map(|(slot, _)| snapshot.node(*slot)).collect();
-    let mut reasons: Reasons =
-        [("Preemption is not helpful for scheduling".into(), snapshot.len() - nodes.len())].into();
-    let Some(filters) = failure.filters.filter(|_| !nodes.is_empty()) else { return (Vec::new(), reasons) };
-    let enough = (nodes.len() * CANDIDATES_PERCENT / 100).max(CANDIDATES_MIN);
-    let offset = (failure.random % nodes.len() as u64) as usize;
-    let mut candidates = Vec::new();
-    for node in nodes[offset..].iter().chain(&nodes[..offset]) {
-        match select_victims(pod, snapshot, filters, node) {
-            Ok(candidate) => candidates.push(candidate),
-            Err(rejection) => {
-                for reason in rejection.reasons() {
-                    *reasons.entry(reason.clone()).or_default() += 1;
-                }
-            }
-        }
-        let unharmed = candidates.iter().any(|candidate: &Candidate| candidate.violations == 0);
-        if candidates.len() >= enough && unharmed {
-            break;
-        }
-    }
-    (candidates, reasons)
-}
 
 /// The smallest set of pods that must leave a node.
 fn select_victims(
@@ -136,7 +128,7 @@ fn select_victims(
     let mut simulation = filters.simulate(node);
     lower.iter().for_each(|other| simulation.remove(&other.uid));
     simulation.check().map_err(|(_, rejection)| rejection)?;
-    lower.sort_by_key(importance);
+    Candidate::sort(&mut lower);
     let (violating, others) = snapshot.budgets().split(lower);
     let (mut victims, mut violations) = (Vec::new(), 0);
     for (list, violates) in [(violating, 1), (others, 0)] {
@@ -149,6 +141,10 @@ fn select_victims(
             }
         }
     }
-    victims.sort_by_key(importance);
+    if victims.is_empty() {
+        let why = format!("expected at least one victim pod on node {:?}", node.name);
+        return Err(Rejection::unresolvable(why));
+    }
+    Candidate::sort(&mut victims);
     Ok(Candidate { node: Arc::clone(&node.name), victims, violations })
 }

@@ -10,7 +10,25 @@ use crate::state::{AffinityTerm, Counted, NodeFilter, NodeInfo, PodInfo, PodQuer
 /// Rejects nodes where the pod would violate a required term of its own or of a running pod; scores by the preferred
 /// terms of both.
 #[derive(Debug)]
-pub struct InterPodAffinity;
+pub struct InterPodAffinity {
+    /// The weight of a running pod's required affinity for pods that match it.
+    required_weight: i64,
+    ignores_wishes: bool,
+}
+
+impl Default for InterPodAffinity {
+    fn default() -> InterPodAffinity {
+        InterPodAffinity::new(1, false)
+    }
+}
+
+impl InterPodAffinity {
+    /// The plugin with a weight for the required affinity of running pods for the pod, from 0 to 100. It may ignore the
+    /// affinity of running pods where the pod prefers nothing itself.
+    pub fn new(required_weight: i64, ignores_wishes: bool) -> InterPodAffinity {
+        InterPodAffinity { required_weight, ignores_wishes }
+    }
+}
 
 impl Plugin for InterPodAffinity {
     const NAME: &'static str = "InterPodAffinity";
@@ -150,7 +168,12 @@ impl Score for InterPodAffinity {
     type State = Preferred;
 
     fn pre_score(&self, pod: &PodInfo, snapshot: &Snapshot, _feasible: &[&NodeInfo]) -> Option<Preferred> {
+        if self.ignores_wishes && pod.pod_terms.preferred.is_empty() {
+            return None;
+        }
         let wishes = snapshot.wishes(pod).into_iter().map(|counted| (1, counted));
+        let demands = snapshot.demands(pod).into_iter().map(|counted| (self.required_weight, counted));
+        let wishes = wishes.chain(demands.filter(|(weight, _)| *weight > 0));
         let own = pod.pod_terms.preferred.iter();
         let own = own.map(|term| (term.weight, count(snapshot, &term.term.query, &term.term)));
         let weights: Vec<_> = wishes.chain(own).filter(|(_, counted)| !counted.is_empty()).collect();

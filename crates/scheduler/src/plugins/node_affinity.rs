@@ -1,5 +1,7 @@
 //! Node selector and node affinity: the nodes that a pod requires, and those that it prefers.
 
+use semantics::NodeTerms;
+
 use crate::framework::{
     Event, EventKinds, Filter, Plugin, PreFilter, Rejection, Score, Subject, Verdict, normalize_to_max,
 };
@@ -7,8 +9,17 @@ use crate::state::{NodeInfo, NodeSlot, PodInfo, Snapshot};
 
 /// Rejects nodes that do not fit the pod's `nodeSelector` or required node affinity; scores by the weights of the
 /// preferred terms that fit.
-#[derive(Debug)]
-pub struct NodeAffinity;
+#[derive(Debug, Default)]
+pub struct NodeAffinity {
+    added: NodeTerms,
+}
+
+impl NodeAffinity {
+    /// The plugin with affinity that is added to that of each pod.
+    pub fn with_added(added: NodeTerms) -> NodeAffinity {
+        NodeAffinity { added }
+    }
+}
 
 impl Plugin for NodeAffinity {
     const NAME: &'static str = "NodeAffinity";
@@ -17,7 +28,7 @@ impl Plugin for NodeAffinity {
 
     fn may_help(&self, pod: &PodInfo, event: &Event<'_>) -> bool {
         match event.subject {
-            Subject::Node(node) => node.fulfils(&pod.node_terms),
+            Subject::Node(node) => node.fulfils(&self.added) && node.fulfils(&pod.node_terms),
             _ => true,
         }
     }
@@ -27,7 +38,7 @@ impl Filter for NodeAffinity {
     type State = ();
 
     fn pre_filter(&self, pod: &PodInfo, snapshot: &Snapshot) -> PreFilter<()> {
-        if pod.node_terms.demands_nothing() {
+        if pod.node_terms.demands_nothing() && self.added.demands_nothing() {
             return PreFilter::Skip;
         }
         match named_nodes(pod) {
@@ -46,6 +57,9 @@ impl Filter for NodeAffinity {
     }
 
     fn filter(&self, _: &(), pod: &PodInfo, node: &NodeInfo) -> Verdict {
+        if !node.fulfils(&self.added) {
+            return Err(Rejection::unresolvable("node(s) didn't match scheduler-enforced node affinity"));
+        }
         if node.fulfils(&pod.node_terms) {
             return Ok(());
         }
@@ -64,13 +78,14 @@ impl Score for NodeAffinity {
     type State = ();
 
     fn pre_score(&self, pod: &PodInfo, _snapshot: &Snapshot, _feasible: &[&NodeInfo]) -> Option<()> {
-        (!pod.node_terms.preferred.is_empty()).then_some(())
+        (!(pod.node_terms.preferred.is_empty() && self.added.preferred.is_empty())).then_some(())
     }
 
     fn score(&self, _: &(), pod: &PodInfo, node: &NodeInfo) -> i64 {
         pod.node_terms
             .preferred
             .iter()
+            .chain(&self.added.preferred)
             .filter(|term| node.is_meant_by(&term.term))
             .map(|term| term.weight)
             .sum()

@@ -1,11 +1,49 @@
-//! Prefers nodes whose CPU and memory would be used to a similar degree.
+//! Prefers nodes whose resources would come to be used to a more similar degree.
 
+use super::resource_score::{Demand, Unspecified, WeightedResource, demand};
 use crate::framework::{EventKinds, Plugin, SCORE_MAX, Score};
 use crate::state::{NodeInfo, PodInfo, Snapshot};
 
-/// Prefers nodes whose CPU and memory would be used to a similar degree, so that neither is left over in the end.
+/// Prefers nodes whose resources would come to be used to a more similar degree, so that none is left over in the end.
 #[derive(Debug)]
-pub struct NodeResourcesBalancedAllocation;
+pub struct NodeResourcesBalancedAllocation {
+    resources: Vec<WeightedResource>,
+}
+
+impl Default for NodeResourcesBalancedAllocation {
+    fn default() -> NodeResourcesBalancedAllocation {
+        NodeResourcesBalancedAllocation::new(WeightedResource::defaults())
+    }
+}
+
+impl NodeResourcesBalancedAllocation {
+    /// The plugin for these resources, whose weights do not count.
+    pub fn new(resources: Vec<WeightedResource>) -> NodeResourcesBalancedAllocation {
+        NodeResourcesBalancedAllocation { resources }
+    }
+
+    /// How alike the shares of the resources are on a node, of [`SCORE_MAX`].
+    fn balance(&self, pod: &PodInfo, node: &NodeInfo, amount: impl Fn(Demand) -> i64) -> i64 {
+        let shares = || {
+            self.resources.iter().filter_map(|resource| {
+                let demand = demand(&resource.name, Unspecified::Zero, pod, node)?;
+                Some((amount(demand) as f64 / demand.total as f64).min(1.0))
+            })
+        };
+        let count = shares().count();
+        let deviation = match count {
+            0 | 1 => 0.0,
+            // The standard deviation of two numbers is half their distance.
+            2 => shares().reduce(|one, other| (one - other).abs() / 2.0).unwrap_or(0.0),
+            _ => {
+                let mean = shares().sum::<f64>() / count as f64;
+                let squares: f64 = shares().map(|share| (share - mean) * (share - mean)).sum();
+                (squares / count as f64).sqrt()
+            }
+        };
+        ((1.0 - deviation) * SCORE_MAX as f64) as i64
+    }
+}
 
 impl Plugin for NodeResourcesBalancedAllocation {
     const NAME: &'static str = "NodeResourcesBalancedAllocation";
@@ -17,18 +55,13 @@ impl Score for NodeResourcesBalancedAllocation {
 
     fn pre_score(&self, pod: &PodInfo, _snapshot: &Snapshot, _feasible: &[&NodeInfo]) -> Option<()> {
         // A pod that requests nothing changes no balance; it would be drawn to one node again and again.
-        (pod.requests.cpu_milli > 0 || pod.requests.memory > 0).then_some(())
+        self.resources.iter().any(|resource| pod.requests.amount(&resource.name) > 0).then_some(())
     }
 
+    /// By how much the pod improves the balance: 75 if it changes nothing, at least 50.
     fn score(&self, _: &(), pod: &PodInfo, node: &NodeInfo) -> i64 {
-        let share = |total: i64, used: i64, wanted: i64| {
-            (total > 0).then(|| (used.saturating_add(wanted) as f64 / total as f64).min(1.0))
-        };
-        let (total, used) = (&node.allocatable, &node.requested);
-        let cpu = share(total.cpu_milli, used.cpu_milli, pod.requests.cpu_milli);
-        let memory = share(total.memory, used.memory, pod.requests.memory);
-        // The standard deviation of two numbers is half their distance.
-        let deviation = cpu.zip(memory).map_or(0.0, |(cpu, memory)| (cpu - memory).abs() / 2.0);
-        ((1.0 - deviation) * SCORE_MAX as f64) as i64
+        let with = self.balance(pod, node, |demand| demand.requested);
+        let without = self.balance(pod, node, |demand| demand.used);
+        SCORE_MAX / 2 + (SCORE_MAX / 2 + with - without) / 2
     }
 }

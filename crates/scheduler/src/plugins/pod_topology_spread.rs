@@ -4,7 +4,6 @@
 //! its controller. See KEP-1258.
 
 use k8s_openapi::api::core::v1::TopologySpreadConstraint;
-use object::field::Errors;
 
 use crate::framework::{
     Event, EventKinds, Filter, Plugin, PreFilter, Rejection, SCORE_MAX, Score, Subject, Supposition, Verdict,
@@ -39,12 +38,9 @@ impl Default for PodTopologySpread {
 
 impl PodTopologySpread {
     /// The plugin with other default constraints, or with none: upstream's `defaultingType: List` with these
-    /// `defaultConstraints`. They have no selectors.
-    ///
-    /// # Errors
-    /// What upstream reports about the arguments of the plugin.
-    pub fn with_defaults(constraints: &[TopologySpreadConstraint]) -> Result<PodTopologySpread, Errors> {
-        Ok(PodTopologySpread { defaults: Defaults::list(constraints)? })
+    /// `defaultConstraints`, which are valid and have no selectors.
+    pub fn with_defaults(constraints: &[TopologySpreadConstraint]) -> PodTopologySpread {
+        PodTopologySpread { defaults: Defaults::list(constraints) }
     }
 }
 

@@ -11,6 +11,7 @@ use crate::state::PodInfo;
 use crate::testing::{cluster, decide, node, passing, pod, pod_requesting, scores, verdicts};
 
 mod affinity;
+mod options;
 mod preemption;
 mod recount;
 mod spread;
@@ -83,8 +84,8 @@ fn hints_look_at_the_node() {
     let mut cache = cluster(&[node("a", json!({}))], &[]);
     let subject = Subject::Node(cache.snapshot().node_named("a").unwrap());
     let event = Event { kinds: EventKinds::NODE_ADDED, subject };
-    assert!(NodeResourcesFit.may_help(&fits, &event));
-    assert!(!NodeResourcesFit.may_help(&large, &event));
+    assert!(NodeResourcesFit::default().may_help(&fits, &event));
+    assert!(!NodeResourcesFit::default().may_help(&large, &event));
 }
 
 #[test]
@@ -142,11 +143,14 @@ fn node_affinity_matches_labels_and_names() {
         (required(json!([field("In", "elsewhere")])), &[]),
     ];
     for (spec, wanted) in cases {
-        let found = passing(NodeAffinity, &pod("p", spec.clone()), &mut cluster(&nodes, &[]));
+        let found = passing(NodeAffinity::default(), &pod("p", spec.clone()), &mut cluster(&nodes, &[]));
         assert_eq!(found, wanted, "{spec}");
     }
-    let found =
-        verdicts(NodeAffinity, &pod("p", json!({"nodeSelector": {"x": "y"}})), &mut cluster(&nodes, &[]));
+    let found = verdicts(
+        NodeAffinity::default(),
+        &pod("p", json!({"nodeSelector": {"x": "y"}})),
+        &mut cluster(&nodes, &[]),
+    );
     assert_eq!(found[0].1, "node(s) didn't match Pod's node affinity/selector");
 }
 
@@ -174,7 +178,7 @@ fn preferred_nodes_score_by_weight() {
         {"weight": 6, "preference": expression("disk", "In", json!(["ssd"]))},
         {"weight": 9, "preference": {}},
     ]}}});
-    let found = scores(NodeAffinity, &pod("p", spec), &mut cluster(&nodes, &[]));
+    let found = scores(NodeAffinity::default(), &pod("p", spec), &mut cluster(&nodes, &[]));
     assert_eq!(found, Some(vec![("a".into(), 100), ("b".into(), 25), ("c".into(), 0)]));
 }
 
@@ -218,11 +222,12 @@ fn resources_must_suffice() {
     ];
     for (requests, wanted) in cases {
         let mut cache = cluster(std::slice::from_ref(&gpus), &[("a", used.clone())]);
-        let found = verdicts(NodeResourcesFit, &pod_requesting("p", requests.clone()), &mut cache);
+        let found = verdicts(NodeResourcesFit::default(), &pod_requesting("p", requests.clone()), &mut cache);
         assert_eq!(found[0].1, wanted, "{requests}");
     }
     let full = node("a", json!({"status": {"allocatable": {"pods": "1"}}}));
-    let found = verdicts(NodeResourcesFit, &pod("p", json!({})), &mut cluster(&[full], &[("a", used)]));
+    let found =
+        verdicts(NodeResourcesFit::default(), &pod("p", json!({})), &mut cluster(&[full], &[("a", used)]));
     assert_eq!(found[0].1, "Too many pods");
 }
 
@@ -231,10 +236,10 @@ fn the_emptier_node_scores_higher() {
     let used = pod_requesting("used", json!({"cpu": "2", "memory": "4Gi"}));
     let mut cache = cluster(&[node("a", json!({})), node("b", json!({}))], &[("a", used)]);
     let wanting = pod_requesting("p", json!({"cpu": "1", "memory": "2Gi"}));
-    let found = scores(NodeResourcesFit, &wanting, &mut cache);
+    let found = scores(NodeResourcesFit::default(), &wanting, &mut cache);
     assert_eq!(found, Some(vec![("a".into(), 25), ("b".into(), 75)]));
     // Pods without requests count as 100m and 200Mi: 97 of 100 of each are left.
-    assert_eq!(scores(NodeResourcesFit, &pod("p", json!({})), &mut cache).unwrap()[1].1, 97);
+    assert_eq!(scores(NodeResourcesFit::default(), &pod("p", json!({})), &mut cache).unwrap()[1].1, 97);
 }
 
 #[test]
@@ -242,9 +247,10 @@ fn balance_is_preferred() {
     let used = pod_requesting("used", json!({"cpu": "2"}));
     let mut cache = cluster(&[node("a", json!({})), node("b", json!({}))], &[("a", used)]);
     let wanting = pod_requesting("p", json!({"memory": "4Gi"}));
-    let found = scores(NodeResourcesBalancedAllocation, &wanting, &mut cache);
-    assert_eq!(found, Some(vec![("a".into(), 100), ("b".into(), 75)]));
-    assert_eq!(scores(NodeResourcesBalancedAllocation, &pod("p", json!({})), &mut cache), None);
+    let found = scores(NodeResourcesBalancedAllocation::default(), &wanting, &mut cache);
+    // What counts is the change: on `a` the balance comes to 100 from 75, on `b` to 75 from 100.
+    assert_eq!(found, Some(vec![("a".into(), 87), ("b".into(), 62)]));
+    assert_eq!(scores(NodeResourcesBalancedAllocation::default(), &pod("p", json!({})), &mut cache), None);
 }
 
 #[test]

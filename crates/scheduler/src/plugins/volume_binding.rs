@@ -31,11 +31,7 @@ impl Plugin for VolumeBinding {
 
     fn may_help(&self, pod: &PodInfo, event: &Event<'_>) -> bool {
         match event.subject {
-            Subject::Storage(VolumeChange::Claim(Some(claim))) => {
-                let name = claim.metadata.name.as_deref();
-                claim.metadata.namespace.as_deref() == Some(pod.key.namespace())
-                    && pod.claims.iter().any(|wanted| Some(wanted.name.as_str()) == name)
-            }
+            Subject::Storage(VolumeChange::Claim(Some(claim))) => pod.names_claim(claim),
             Subject::Storage(VolumeChange::Claim(None) | VolumeChange::CsiNode(_)) => false,
             _ => true,
         }

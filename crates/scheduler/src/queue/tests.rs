@@ -90,7 +90,7 @@ async fn a_backoff_lasts_while_others_are_active() {
     tried.reject();
     tried.node_event(json!({}));
     assert_eq!(tried.queue.counts(), [0, 1, 0, 0]);
-    assert_eq!(tried.queue.next_wake(), Some(Instant::now() + BACKOFF_MIN));
+    assert_eq!(tried.queue.next_wake(), Some(Instant::now() + Backoff::default().min));
     tried.set("other", json!({}));
     assert_eq!(tried.next().as_deref(), Some("other"));
     assert_eq!(tried.next().as_deref(), Some("p"), "an idle scheduler does not wait");

@@ -9,6 +9,7 @@ use client::{Client, ClientError, LeanPod, ResourceType};
 use k8s_openapi::api::core::v1::Pod;
 use tokio_util::sync::CancellationToken;
 
+use super::write::Writer;
 use crate::framework::{BindingError, Placement};
 
 /// How long to wait after the first missing response, and at most.
@@ -29,14 +30,15 @@ enum Found {
 /// Does everything that binding a pod takes. An error means that the pod is not bound to its node and that this attempt will not
 /// bind it any more, unless `cancel` was cancelled: then nobody counts on the place any longer.
 pub(super) async fn bind(
-    client: &Client,
+    writer: &Writer,
     placement: &Placement,
     cancel: &CancellationToken,
 ) -> Result<(), BindingError> {
+    let client = &writer.client;
     placement.prepare(client).await?;
     let mut pause = RETRY_FIRST;
     loop {
-        let Err(error) = placement.bind(client).await else { break };
+        let Err(error) = try_to_bind(writer, placement).await else { break };
         match find(client, placement, cancel).await {
             Some(Found::Bound) => break,
             // The request may still be on its way. The next one settles it: it binds the pod, or is refused because the first
@@ -52,6 +54,14 @@ pub(super) async fn bind(
     }
     placement.is_bound();
     Ok(())
+}
+
+/// Has the pod bound by an extender if one binds pods like it, or else by the plugins.
+async fn try_to_bind(writer: &Writer, placement: &Placement) -> Result<(), BindingError> {
+    match writer.extenders.bind(&placement.pod, &placement.node).await {
+        Some(bound) => bound.map_err(|error| BindingError::of_extender(error.to_string())),
+        None => placement.bind(&writer.client).await,
+    }
 }
 
 /// Asks until there is an answer. `None` if it was cancelled before.

@@ -37,8 +37,8 @@ pub enum Letter {
     Bound(Uid),
     /// The binding of a pod could not be written, with the reason if it should be reported.
     BindFailed(Uid, Option<String>),
-    /// These victims could not be deleted.
-    PreemptionFailed(Vec<Uid>),
+    /// Victims of the first pod's preemption could not be deleted.
+    PreemptionFailed(Uid, Vec<Uid>),
     /// A plugin allows a pod that it kept waiting.
     Allow {
         /// The pod.

@@ -11,6 +11,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use semantics::conditions::{self, Condition as _};
 use serde_json::json;
 
+use crate::extender::Extenders;
 use crate::state::PodInfo;
 
 /// The maximum length of an event's message, in bytes.
@@ -22,6 +23,8 @@ pub(super) struct Writer {
     pub(super) client: Client,
     /// By the name of the profile.
     pub(super) recorders: Arc<HashMap<String, Recorder>>,
+    /// Programs that may bind pods.
+    pub(super) extenders: Extenders,
 }
 
 /// Why a pod is not scheduled.
@@ -47,6 +50,12 @@ impl Writer {
         if !status.is_empty() {
             self.patch_status(pod, status.into()).await;
         }
+    }
+
+    /// Reports that an attempt to schedule a pod failed.
+    pub(super) async fn report_failure(&self, pod: &PodInfo, message: String) {
+        self.record(pod, EventType::Warning, "FailedScheduling", &message);
+        self.set_condition(pod, Condition { reason: "SchedulerError", message }, None).await;
     }
 
     /// Takes the nomination of a pod back.

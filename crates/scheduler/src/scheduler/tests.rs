@@ -7,6 +7,7 @@ use super::*;
 use crate::plugins::default_profile;
 use crate::testing::{clock, node, on, pod, pod_requesting, raw_pod};
 
+mod extenders;
 mod placed;
 mod preemption;
 
@@ -23,7 +24,10 @@ fn decisions(scheduler: &mut Scheduler) -> Vec<String> {
             Outcome::Unschedulable { pod, message, .. } => {
                 format!("{}: {}", pod.key.name, message.split(". ").next().unwrap_or_default())
             }
-            Outcome::Gated { pod, message } => format!("{}: {message}", pod.key.name),
+            Outcome::Failed { pod, message } | Outcome::Gated { pod, message } => {
+                format!("{}: {message}", pod.key.name)
+            }
+            Outcome::Ask(question) => panic!("{question:?} though there is nobody to ask"),
         });
     }
     decisions

@@ -87,6 +87,13 @@ impl NodeInfo {
         self.labels().get(key).map(String::as_str)
     }
 
+    /// Whether it has declared a feature.
+    pub fn has_declared(&self, feature: &str) -> bool {
+        let status = self.node.as_ref().and_then(|node| node.status.as_ref());
+        let mut declared = status.and_then(|status| status.declared_features.as_ref()).into_iter().flatten();
+        declared.any(|other| other == feature)
+    }
+
     /// Whether it satisfies a pod's required terms.
     pub fn fulfils(&self, terms: &NodeTerms) -> bool {
         terms.match_node(&self.name, self.labels())

@@ -4,6 +4,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use client::{LeanPod, LeanPodSpec};
+use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use object::{ObjectKey, Pairs, Shared, Uid};
 use semantics::conditions;
 
@@ -17,6 +18,13 @@ pub struct ClaimName {
     pub name: String,
     /// Whether it is made for this pod alone (an ephemeral volume).
     pub ephemeral: bool,
+}
+
+impl ClaimName {
+    /// Namespace and name of the claim of a pod.
+    pub fn key(&self, pod: &PodInfo) -> ObjectKey {
+        ObjectKey::namespaced(pod.key.namespace(), self.name.as_str())
+    }
 }
 
 /// A pod and the data computed from it once. It never changes; a newer version of the pod makes a new one.
@@ -89,6 +97,13 @@ impl PodInfo {
     /// The scheduler that is to bind it.
     pub fn scheduler_name(&self) -> &str {
         self.spec().and_then(|spec| spec.scheduler_name.as_deref()).unwrap_or("default-scheduler")
+    }
+
+    /// Whether a claim is one of those that it uses.
+    pub fn names_claim(&self, claim: &PersistentVolumeClaim) -> bool {
+        let name = claim.metadata.name.as_deref();
+        claim.metadata.namespace.as_deref() == Some(self.key.namespace())
+            && self.claims.iter().any(|wanted| Some(wanted.name.as_str()) == name)
     }
 
     /// Whether its deletion has begun.

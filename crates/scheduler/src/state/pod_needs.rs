@@ -27,6 +27,8 @@ pub struct PodNeeds {
     pub pod_terms: Arc<PodTerms>,
     /// Its tolerations.
     pub tolerations: Vec<Toleration>,
+    /// The features that its node must have declared.
+    pub node_features: Vec<&'static str>,
 }
 
 impl PodNeeds {
@@ -40,8 +42,23 @@ impl PodNeeds {
             node_terms: NodeTerms::new(&pod.spec),
             pod_terms: PodTerms::of(pod),
             tolerations: semantics::tolerations(pod),
+            node_features: node_features(pod),
         }
     }
+}
+
+/// Upstream's features that a pod may need for more than a change of it.
+fn node_features(pod: &LeanPod) -> Vec<&'static str> {
+    let Some(spec) = &pod.spec else { return Vec::new() };
+    let containers = spec.init_containers.iter().flatten().chain(&spec.containers);
+    let mut rules = containers.flat_map(|container| container.restart_policy_rules.iter().flatten());
+    let restarts_all = rules.any(|rule| &*rule.action == "RestartAllContainers");
+    let maps_users = spec.host_network == Some(true) && spec.host_users == Some(false);
+    let features = [
+        ("RestartAllContainersOnContainerExits", restarts_all),
+        ("UserNamespacesHostNetworkSupport", maps_users),
+    ];
+    features.into_iter().filter(|(_, is_needed)| *is_needed).map(|(name, _)| name).collect()
 }
 
 /// The needs of pods that have all of this alike.

@@ -114,15 +114,11 @@ impl PodTerms {
         !(self.hard_spread.is_empty() && self.soft_spread.is_empty())
     }
 
-    /// The terms that draw other pods near this one where it runs or keep them off, with their weights.
+    /// The terms by which it prefers to have other pods near where it runs or far off, with their weights.
     pub fn wishes(&self) -> impl Iterator<Item = (i64, &AffinityTerm)> {
-        let required = self.required_affinity.iter().map(|term| (REQUIRED_WEIGHT, term));
-        required.chain(self.preferred.iter().map(|term| (term.weight, &term.term)))
+        self.preferred.iter().map(|term| (term.weight, &term.term))
     }
 }
-
-/// The weight of a running pod's required affinity for pods that match it.
-const REQUIRED_WEIGHT: i64 = 1;
 
 fn together(selections: Vec<PodSelection>) -> Option<Arc<PodQuery>> {
     (!selections.is_empty()).then(|| Arc::new(PodQuery::new(selections, false)))

@@ -46,6 +46,21 @@ impl Resources {
         self.scalar.iter().find(|(found, _)| &**found == name).map_or(0, |(_, amount)| *amount)
     }
 
+    /// The amount of any resource; CPU in thousandths of a core.
+    pub fn amount(&self, name: &str) -> i64 {
+        match name {
+            "cpu" => self.cpu_milli,
+            "memory" => self.memory,
+            "ephemeral-storage" => self.ephemeral_storage,
+            other => self.scalar(other),
+        }
+    }
+
+    /// Whether every node has the resource: it has its own field here.
+    pub fn is_basic(name: &str) -> bool {
+        matches!(name, "cpu" | "memory" | "ephemeral-storage")
+    }
+
     /// Adds amounts.
     pub fn add(&mut self, other: &Resources) {
         self.combine(other, i64::saturating_add);

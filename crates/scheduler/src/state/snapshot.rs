@@ -7,6 +7,7 @@ use k8s_openapi::api::core::v1::{ContainerImage, Node};
 use object::{ObjectKey, Selector};
 use parking_lot::Mutex;
 
+use super::claim_users::ClaimUsers;
 use super::counts::Counted;
 use super::places::Places;
 use super::selectors::{Like, Selecting, Selectors};
@@ -38,7 +39,8 @@ pub struct Snapshot {
     free: Vec<NodeSlot>,
     images: HashMap<String, ImageNodes>,
     namespaces: Namespaces,
-    volumes: Volumes,
+    volumes: Arc<Volumes>,
+    claim_users: ClaimUsers,
     budgets: Budgets,
     nominations: Nominations,
     selectors: Selectors,
@@ -54,7 +56,9 @@ struct Counting {
     queried: Queried,
     /// Required anti-affinity.
     refused: Carried,
-    /// All other affinity, by weight.
+    /// Required affinity.
+    demanded: Carried,
+    /// Preferences, by weight.
     wished: Carried,
 }
 
@@ -63,8 +67,8 @@ struct Counting {
 pub(super) struct Known {
     pub(super) queries: Vec<(Arc<PodQuery>, String, NodeFilter, Counted)>,
     pub(super) by_node: Vec<(Arc<PodQuery>, ByNode)>,
-    /// Required anti-affinity, and all other affinity.
-    pub(super) carried: [Vec<(super::AffinityTerm, Counted)>; 2],
+    /// Required anti-affinity, required affinity, and preferences.
+    pub(super) carried: [Vec<(super::AffinityTerm, Counted)>; 3],
 }
 
 impl Snapshot {
@@ -141,11 +145,22 @@ impl Snapshot {
             .collect()
     }
 
-    /// The weight of the affinity of running pods for this one, except required anti-affinity, by domain.
+    /// The weight of the preferences of running pods for this one, by term and domain.
     pub fn wishes(&self, pod: &PodInfo) -> Vec<Counted> {
         let mut counting = self.counting.lock();
         let Counting { topologies, wished, .. } = &mut *counting;
-        let terms = wished.meaning(pod, &self.namespaces);
+        self.meaning(wished, topologies, pod)
+    }
+
+    /// The running pods whose required affinity means this one, by term and domain.
+    pub fn demands(&self, pod: &PodInfo) -> Vec<Counted> {
+        let mut counting = self.counting.lock();
+        let Counting { topologies, demanded, .. } = &mut *counting;
+        self.meaning(demanded, topologies, pod)
+    }
+
+    fn meaning(&self, carried: &Carried, topologies: &mut Topologies, pod: &PodInfo) -> Vec<Counted> {
+        let terms = carried.meaning(pod, &self.namespaces);
         terms
             .map(|(term, counts)| {
                 let topology = topologies.get(&term.topology_key, self.entries());
@@ -170,8 +185,13 @@ impl Snapshot {
     }
 
     /// The claims, volumes and storage classes.
-    pub fn volumes(&self) -> &Volumes {
+    pub fn volumes(&self) -> &Arc<Volumes> {
         &self.volumes
+    }
+
+    /// How many pods on nodes use a claim.
+    pub fn claim_users(&self, claim: &ObjectKey) -> usize {
+        self.claim_users.of(claim)
     }
 
     /// The pods that wait for the victims of their preemption to go.
@@ -189,7 +209,7 @@ impl Snapshot {
     }
 
     pub(super) fn volumes_mut(&mut self) -> &mut Volumes {
-        &mut self.volumes
+        Arc::make_mut(&mut self.volumes)
     }
 
     pub(super) fn nominations_mut(&mut self) -> &mut Nominations {
@@ -226,7 +246,7 @@ impl Snapshot {
     #[cfg(test)]
     pub(super) fn known_counts(&self) -> Known {
         let mut counting = self.counting.lock();
-        let Counting { topologies, queried, refused, wished } = &mut *counting;
+        let Counting { topologies, queried, refused, demanded, wished } = &mut *counting;
         let mut counted = |key: &str, counts: &Arc<super::counts::Counts>| Counted {
             topology: topologies.get(key, self.entries()),
             counts: Arc::clone(counts),
@@ -240,7 +260,7 @@ impl Snapshot {
         let by_node = queried.known_by_node();
         let by_node =
             by_node.map(|(query, by_node)| (Arc::clone(query), ByNode(Arc::clone(by_node)))).collect();
-        let carried = [refused, wished].map(|of| {
+        let carried = [refused, demanded, wished].map(|of| {
             of.known().map(|(term, counts)| (term.clone(), counted(&term.topology_key, counts))).collect()
         });
         Known { queries, by_node, carried }
@@ -298,6 +318,7 @@ impl Snapshot {
         let moves = counting.topologies.set_node(info);
         counting.queried.node_moved(info, &moves);
         counting.refused.node_moved(info, &moves);
+        counting.demanded.node_moved(info, &moves);
         counting.wished.node_moved(info, &moves);
     }
 
@@ -320,18 +341,23 @@ impl Snapshot {
     /// Updates the counts for a pod that is added to a node or removed from it.
     fn pod_moved(&mut self, slot: NodeSlot, pod: &PodInfo, comes: bool) {
         self.places.pod_moved(slot, pod, comes);
-        let Counting { topologies, queried, refused, wished } = self.counting.get_mut();
+        self.claim_users.pod_moved(pod, comes);
+        let Counting { topologies, queried, refused, demanded, wished } = self.counting.get_mut();
         queried.pod_moved(slot, pod, if comes { 1 } else { -1 }, topologies, &self.namespaces);
         let nodes = self.slots.iter().flatten();
         for term in &pod.pod_terms.required_anti_affinity {
             refused.term_moved(slot, term, 1, comes, topologies, nodes.clone());
         }
+        for term in &pod.pod_terms.required_affinity {
+            demanded.term_moved(slot, term, 1, comes, topologies, nodes.clone());
+        }
         for (weight, term) in pod.pod_terms.wishes() {
             wished.term_moved(slot, term, weight, comes, topologies, nodes.clone());
         }
         if topologies.are_many() {
+            let carried = [&*refused, &*demanded, &*wished];
             topologies
-                .retain(|key| queried.counts_by(key) || refused.counts_by(key) || wished.counts_by(key));
+                .retain(|key| queried.counts_by(key) || carried.iter().any(|terms| terms.counts_by(key)));
         }
     }
 

@@ -11,7 +11,7 @@ use semantics::NodeSelectorTerm;
 use super::NodeInfo;
 
 /// The storage of the cluster.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Volumes {
     claims: HashMap<ObjectKey, Arc<PersistentVolumeClaim>>,
     volumes: HashMap<ObjectKey, Arc<VolumeInfo>>,
@@ -44,6 +44,15 @@ impl VolumeInfo {
     }
 }
 
+/// A volume that a CSI driver attaches to a node.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Attachment {
+    /// The driver's name.
+    pub driver: String,
+    /// What the driver calls the volume.
+    pub volume: String,
+}
+
 /// A change of something that [`Volumes`] holds.
 #[derive(Clone, Debug)]
 pub enum VolumeChange {
@@ -71,6 +80,37 @@ impl Volumes {
     /// A storage class.
     pub fn class(&self, name: &str) -> Option<&Arc<StorageClass>> {
         self.classes.get(&ObjectKey::cluster(name))
+    }
+
+    /// The volume that a claim is bound to.
+    pub fn of_claim(&self, key: &ObjectKey) -> Option<&Arc<VolumeInfo>> {
+        let name = self.claim(key)?.spec.as_ref()?.volume_name.as_deref()?;
+        self.volume(name)
+    }
+
+    /// Whether one pod alone may use a claim.
+    pub fn is_exclusive(&self, key: &ObjectKey) -> bool {
+        let modes = self.claim(key).and_then(|claim| claim.spec.as_ref()?.access_modes.as_deref());
+        modes.unwrap_or_default().iter().any(|mode| mode == "ReadWriteOncePod")
+    }
+
+    /// What attaching the volume of a claim counts as. `None` if no CSI driver attaches it, or that is not known.
+    pub fn attachment(&self, key: &ObjectKey) -> Option<Attachment> {
+        let spec = self.claim(key)?.spec.as_ref()?;
+        if spec.volume_name.as_deref().is_some_and(|name| !name.is_empty()) {
+            let csi = self.of_claim(key)?.volume.spec.as_ref()?.csi.as_ref()?;
+            return Some(Attachment { driver: csi.driver.clone(), volume: csi.volume_handle.clone() });
+        }
+        // The volume does not exist yet; it will be one of its class's driver.
+        let driver = self.class(spec.storage_class_name.as_deref()?)?.provisioner.clone();
+        Some(Attachment { driver, volume: key.to_string() })
+    }
+
+    /// How many volumes a driver can attach to a node; `None` if that is not limited, or not known.
+    pub fn attachments_max(&self, node: &str, driver: &str) -> Option<usize> {
+        let drivers = &self.csi_node(node)?.spec.drivers;
+        let found = drivers.iter().find(|found| found.name == driver)?;
+        usize::try_from(found.allocatable.as_ref()?.count?).ok()
     }
 
     /// The drivers of a node.

@@ -3,15 +3,11 @@
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::TopologySpreadConstraint;
-use object::field::{Errors, Path};
-use object::names;
 
 use super::soft::HOSTNAME;
 use crate::state::{PodInfo, Snapshot, SpreadConstraint, SpreadRule};
 
 const ZONE: &str = "topology.kubernetes.io/zone";
-const HARD: &str = "DoNotSchedule";
-const SOFT: &str = "ScheduleAnyway";
 
 /// The constraints of pods that have none, without the pods that they count.
 #[derive(Debug)]
@@ -39,13 +35,12 @@ impl Defaults {
     }
 
     /// Those of a list.
-    pub(super) fn list(constraints: &[TopologySpreadConstraint]) -> Result<Defaults, Errors> {
-        validate(constraints).into_result()?;
+    pub(super) fn list(constraints: &[TopologySpreadConstraint]) -> Defaults {
         let rules = |when: &str| {
             let chosen = constraints.iter().filter(|each| each.when_unsatisfiable == when);
             chosen.map(|each| Arc::new(SpreadRule::new(each))).collect()
         };
-        Ok(Defaults { hard: rules(HARD), soft: rules(SOFT), are_of_system: false })
+        Defaults { hard: rules("DoNotSchedule"), soft: rules("ScheduleAnyway"), are_of_system: false }
     }
 
     /// Whether nodes score below all others that have not the labels of all constraints.
@@ -76,40 +71,4 @@ fn constraints(rules: &[Arc<SpreadRule>], pod: &PodInfo, snapshot: &Snapshot) ->
         selector: Arc::clone(&like.selector),
     };
     rules.iter().map(constraint).collect()
-}
-
-/// What is wrong with a list, in upstream's words.
-fn validate(constraints: &[TopologySpreadConstraint]) -> Errors {
-    let mut errors = Errors::new();
-    let root = Path::root("defaultConstraints");
-    for (at, constraint) in constraints.iter().enumerate() {
-        let (path, key) = (root.index(at), constraint.topology_key.as_str());
-        if constraint.max_skew <= 0 {
-            errors.invalid(
-                &path.child("maxSkew"),
-                i64::from(constraint.max_skew),
-                "not in valid range (0, inf)",
-            );
-        }
-        match key {
-            "" => errors.required(&path.child("topologyKey"), "can not be empty"),
-            _ => errors.invalid_each(&path.child("topologyKey"), key, names::is_qualified_name(key)),
-        }
-        let when = constraint.when_unsatisfiable.as_str();
-        match when {
-            "" => errors.required(&path.child("whenUnsatisfiable"), "can not be empty"),
-            HARD | SOFT => {}
-            _ => errors.not_supported(&path.child("whenUnsatisfiable"), when, &[HARD, SOFT]),
-        }
-        if constraint.label_selector.is_some() {
-            let why = "constraint must not define a selector, as they deduced for each pod";
-            errors.forbidden(&path.child("labelSelector"), why);
-        }
-        let same =
-            |other: &TopologySpreadConstraint| other.topology_key == key && other.when_unsatisfiable == when;
-        if constraints[..at].iter().any(same) {
-            errors.duplicate(&path, format!("{{{key}, {when}}}"));
-        }
-    }
-    errors
 }

@@ -49,20 +49,25 @@ fn required_terms_decide_by_domain() {
     ];
     for (spec, wanted) in cases {
         let mut cache = zones(&[("a", pod("db", json!({})))]);
-        assert_eq!(passing(InterPodAffinity, &pod("p", spec.clone()), &mut cache), wanted, "{spec}");
+        assert_eq!(
+            passing(InterPodAffinity::default(), &pod("p", spec.clone()), &mut cache),
+            wanted,
+            "{spec}"
+        );
     }
 }
 
 #[test]
 fn running_pods_keep_others_away() {
     let shy = pod("shy", required("podAntiAffinity", json!([term("p", "zone")])));
-    let found = verdicts(InterPodAffinity, &pod("p", json!({})), &mut zones(&[("a", shy.clone())]));
+    let found =
+        verdicts(InterPodAffinity::default(), &pod("p", json!({})), &mut zones(&[("a", shy.clone())]));
     let why = "node(s) didn't satisfy existing pods anti-affinity rules";
     assert_eq!(found.iter().map(|(_, why)| why.as_str()).collect::<Vec<_>>(), [why, why, ""]);
     let mut cache = zones(&[("a", shy.clone())]);
-    assert_eq!(passing(InterPodAffinity, &pod("other", json!({})), &mut cache), ["a", "b", "c"]);
+    assert_eq!(passing(InterPodAffinity::default(), &pod("other", json!({})), &mut cache), ["a", "b", "c"]);
     cache.remove_pod(&shy.uid);
-    assert_eq!(passing(InterPodAffinity, &pod("p", json!({})), &mut cache), ["a", "b", "c"]);
+    assert_eq!(passing(InterPodAffinity::default(), &pod("p", json!({})), &mut cache), ["a", "b", "c"]);
 }
 
 #[test]
@@ -72,7 +77,8 @@ fn the_words_are_upstreams() {
         ("podAntiAffinity", "db", "node(s) didn't match pod anti-affinity rules"),
     ] {
         let waiting = pod("p", required(kind, json!([term(app, "zone")])));
-        let found = verdicts(InterPodAffinity, &waiting, &mut zones(&[("a", pod("db", json!({})))]));
+        let found =
+            verdicts(InterPodAffinity::default(), &waiting, &mut zones(&[("a", pod("db", json!({})))]));
         assert_eq!(found[0].1, wanted);
     }
 }
@@ -81,7 +87,7 @@ fn the_words_are_upstreams() {
 fn preferred_terms_of_both_sides_score() {
     let score = |spec: Value, running: Value| {
         let mut cache = zones(&[("a", pod("db", running))]);
-        let found = scores(InterPodAffinity, &pod("p", spec), &mut cache)?;
+        let found = scores(InterPodAffinity::default(), &pod("p", spec), &mut cache)?;
         Some(found.into_iter().map(|(_, score)| score).collect::<Vec<_>>())
     };
     assert_eq!(score(json!({}), json!({})), None);

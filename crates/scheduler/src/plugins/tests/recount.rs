@@ -149,8 +149,9 @@ fn affinity_weight(pod: &PodInfo, snapshot: &Snapshot, node: &NodeInfo) -> i64 {
     for (other_node, other) in snapshot.nodes().flat_map(|node| node.pods.iter().map(move |pod| (node, pod)))
     {
         let near = |key: &str| node.label(key).is_some() && node.label(key) == other_node.label(key);
-        let theirs =
-            other.pod_terms.wishes().filter(|(_, term)| pod.is_meant_by(&term.query, snapshot.namespaces()));
+        let demands = other.pod_terms.required_affinity.iter().map(|term| (1, term));
+        let theirs = demands.chain(other.pod_terms.wishes());
+        let theirs = theirs.filter(|(_, term)| pod.is_meant_by(&term.query, snapshot.namespaces()));
         weight += theirs.filter(|(_, term)| near(&term.topology_key)).map(|(weight, _)| weight).sum::<i64>();
         let ours = pod.pod_terms.preferred.iter();
         let ours = ours.filter(|term| other.is_meant_by(&term.term.query, snapshot.namespaces()));
@@ -233,7 +234,7 @@ fn plugins() -> [(PodTopologySpread, Expected); 2] {
         soft: vec![rule("rack", 2), rule("kubernetes.io/hostname", 1)],
         need_all_labels: true,
     };
-    [(PodTopologySpread::default(), system), (PodTopologySpread::with_defaults(&list).unwrap(), listed)]
+    [(PodTopologySpread::default(), system), (PodTopologySpread::with_defaults(&list), listed)]
 }
 
 /// How often a plugin was asked, and what it said.
@@ -286,7 +287,7 @@ fn verdicts_and_scores_are_those_of_a_recount() {
             }
             let snapshot = cluster.cache.snapshot();
             let nodes: Vec<&NodeInfo> = snapshot.nodes().collect();
-            let affinity = InterPodAffinity;
+            let affinity = InterPodAffinity::default();
             let preferred = affinity.pre_score(&pod, snapshot, &nodes);
             for node in &nodes {
                 let what = format!("{what}, node {}", node.name);

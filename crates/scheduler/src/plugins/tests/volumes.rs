@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::labelled;
 use crate::framework::{Event, EventKinds, Plugin, Subject};
-use crate::plugins::{VolumeBinding, default_profile};
+use crate::plugins::{NodeVolumeLimits, VolumeBinding, VolumeRestrictions, VolumeZone, default_profile};
 use crate::state::{Cache, PodInfo, VolumeChange};
 use crate::testing::{cluster, decide, pod, verdicts};
 
@@ -130,4 +130,129 @@ fn only_the_pods_own_claims_help() {
     assert!(!happens(&claim(json!({"metadata": {"name": "other"}}))));
     assert!(!happens(&claim(json!({"metadata": {"namespace": "other"}}))));
     assert!(happens(&VolumeChange::Volume(None)));
+}
+
+fn set(cache: &mut Cache, name: &str, change: VolumeChange) {
+    let namespaced = matches!(change, VolumeChange::Claim(_));
+    let key = if namespaced { ObjectKey::namespaced("default", name) } else { ObjectKey::cluster(name) };
+    cache.set_volume(&key, change);
+}
+
+fn volume(name: &str, extra: Value) -> VolumeChange {
+    let mut volume = json!({"metadata": {"name": name}, "spec": {}});
+    crate::testing::merge(&mut volume, extra);
+    VolumeChange::Volume(Some(Arc::new(serde_json::from_value(volume).unwrap())))
+}
+
+fn using_claims(name: &str, claims: &[&str]) -> Arc<PodInfo> {
+    let volume = |claim: &&str| json!({"name": claim, "persistentVolumeClaim": {"claimName": claim}});
+    pod(name, json!({"volumes": claims.iter().map(volume).collect::<Vec<_>>()}))
+}
+
+#[test]
+fn an_exclusive_claim_has_one_user() {
+    let taken =
+        "node has pod using PersistentVolumeClaim with the same name and ReadWriteOncePod access mode";
+    for (modes, wanted) in [(json!(["ReadWriteOncePod"]), taken), (json!(["ReadWriteOnce"]), "")] {
+        let mut cache = cluster_with(Some(claim(json!({"spec": {"accessModes": modes}}))));
+        assert_eq!(verdicts(VolumeRestrictions, &using_claim(), &mut cache)[0].1, "");
+        let user = crate::testing::on("a", &using_claims("user", &["data"]));
+        cache.set_pod(user.clone(), "a");
+        let found = verdicts(VolumeRestrictions, &using_claim(), &mut cache);
+        assert!(found.iter().all(|(_, why)| why == wanted), "{found:?}");
+        cache.remove_pod(&user.uid);
+        assert_eq!(verdicts(VolumeRestrictions, &using_claim(), &mut cache)[0].1, "");
+    }
+    let gone = using_claims("user", &["data"]);
+    let event = |gone: &PodInfo| {
+        let event = Event { kinds: EventKinds::POD_REMOVED, subject: Subject::Pod(Some(gone), None) };
+        VolumeRestrictions.may_help(&using_claim(), &event)
+    };
+    assert!(event(&gone));
+    assert!(!event(&using_claims("other", &["else"])));
+}
+
+#[test]
+fn a_more_important_pod_gets_an_exclusive_claim() {
+    let mut cache = cluster_with(Some(claim(json!({"spec": {"accessModes": ["ReadWriteOncePod"]}}))));
+    cache.set_pod(crate::testing::on("a", &using_claims("user", &["data"])), "a");
+    let mut spec = json!({"volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": "data"}}]});
+    spec["priority"] = json!(1);
+    let mut decider = crate::decide::Decider::new(crate::testing::clock(), 0);
+    let unfit = decider.decide(&default_profile(), &pod("p", spec), cache.snapshot()).unwrap_err();
+    let preemption = unfit.preemption.expect("the user can make room");
+    assert_eq!((&*preemption.nominated, preemption.victims.len()), ("a", 1));
+}
+
+#[test]
+fn zoned_volumes_are_used_in_their_zones() {
+    const ZONE: &str = "topology.kubernetes.io/zone";
+    const OLD_ZONE: &str = "failure-domain.beta.kubernetes.io/zone";
+    let nodes = [
+        labelled("a", json!({ZONE: "z1"})),
+        labelled("b", json!({ZONE: "z2"})),
+        labelled("c", json!({OLD_ZONE: "z3"})),
+        labelled("d", json!({})),
+        labelled("e", json!({"topology.kubernetes.io/region": "r"})),
+    ];
+    let cases: [(Value, &[&str]); 6] = [
+        (json!({}), &["a", "b", "c", "d", "e"]),
+        (json!({ZONE: "z1"}), &["a", "d"]),
+        (json!({ZONE: "z1__z2"}), &["a", "b", "d"]),
+        // A node may have the new name of an old label.
+        (json!({OLD_ZONE: "z1"}), &["a", "d"]),
+        (json!({OLD_ZONE: "z3"}), &["c", "d"]),
+        (json!({ZONE: "z1__"}), &["a", "b", "c", "d", "e"]),
+    ];
+    for (labels, wanted) in cases {
+        let mut cache = cluster(&nodes, &[]);
+        set(&mut cache, "data", claim(json!({})));
+        set(&mut cache, "local", volume("local", json!({"metadata": {"labels": labels}})));
+        assert_eq!(crate::testing::passing(VolumeZone, &using_claim(), &mut cache), wanted, "{labels}");
+    }
+    let mut cache = cluster(&nodes, &[]);
+    set(&mut cache, "data", claim(json!({})));
+    set(&mut cache, "local", volume("local", json!({"metadata": {"labels": {ZONE: "z9"}}})));
+    let found = verdicts(VolumeZone, &using_claim(), &mut cache);
+    assert_eq!(found[0].1, "node(s) had no available volume zone");
+}
+
+#[test]
+fn drivers_limit_the_volumes_of_a_node() {
+    let csi = |handle: &str| json!({"spec": {"csi": {"driver": "d", "volumeHandle": handle}}});
+    let limits = |count: i32| {
+        let node = json!({"metadata": {"name": "a"}, "spec": {"drivers": [
+            {"name": "d", "nodeID": "a", "allocatable": {"count": count}}]}});
+        VolumeChange::CsiNode(Some(Arc::new(serde_json::from_value(node).unwrap())))
+    };
+    let bound = |name: &str| claim(json!({"metadata": {"name": name}, "spec": {"volumeName": name}}));
+    let mut cache = cluster(&[labelled("a", json!({})), labelled("b", json!({}))], &[]);
+    for name in ["one", "two", "three"] {
+        set(&mut cache, name, bound(name));
+        set(&mut cache, name, volume(name, csi(name)));
+    }
+    let class = json!({"metadata": {"name": "dynamic"}, "provisioner": "d"});
+    set(&mut cache, "dynamic", VolumeChange::Class(Some(Arc::new(serde_json::from_value(class).unwrap()))));
+    let unbound = json!({"spec": {"volumeName": "", "storageClassName": "dynamic"}});
+    set(&mut cache, "new", claim(unbound));
+    cache.set_pod(crate::testing::on("a", &using_claims("user", &["one"])), "a");
+    let exceeds = "node(s) exceed max volume count";
+    let cases: [(i32, &[&str], &str); 7] = [
+        (1, &["one"], ""),
+        (1, &["two"], exceeds),
+        (2, &["two"], ""),
+        (2, &["one", "two"], ""),
+        (2, &["two", "three"], exceeds),
+        (1, &["new"], exceeds),
+        (2, &["new", "unknown"], ""),
+    ];
+    for (limit, claims, wanted) in cases {
+        set(&mut cache, "a", limits(limit));
+        let found = verdicts(NodeVolumeLimits, &using_claims("p", claims), &mut cache);
+        assert_eq!(
+            found,
+            [("a".to_owned(), wanted.to_owned()), ("b".to_owned(), String::new())],
+            "{claims:?}"
+        );
+    }
 }

@@ -70,10 +70,12 @@ async fn victims_that_do_not_go_are_chosen_again() {
     add_node(&mut scheduler, "a", json!({}));
     let low = on("a", &with("low", 0, json!({})));
     scheduler.set_pod(low.clone(), now());
-    scheduler.set_pod(with("high", 5, json!({})), now());
+    let high = with("high", 5, json!({}));
+    scheduler.set_pod(high.clone(), now());
     assert_eq!(victims(&mut scheduler), ["low"]);
-    scheduler.preemption_failed(std::slice::from_ref(&low.uid));
-    advance(Duration::from_secs(600)).await;
+    scheduler.preemption_failed(&high.uid, std::slice::from_ref(&low.uid), now());
+    assert!(scheduler.next(now()).is_none(), "not at once");
+    advance(Duration::from_secs(2)).await;
     assert_eq!(victims(&mut scheduler), ["low"]);
 }
 

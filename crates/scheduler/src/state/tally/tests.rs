@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::state::snapshot::Known;
-use crate::state::{Counted, NodeFilter, NodeInfo, PodInfo, Snapshot};
+use crate::state::{AffinityTerm, Counted, NodeFilter, NodeInfo, PodInfo, Snapshot};
 use crate::testing::random::RandomCluster;
 
 /// The amounts of the nodes that take part, by the value of a label.
@@ -37,7 +37,7 @@ fn assert_same(kept: &Counted, anew: &BTreeMap<String, i64>, what: &str) {
 }
 
 fn check(snapshot: &Snapshot) -> usize {
-    let Known { queries, by_node, carried: [refused, wished] } = snapshot.known_counts();
+    let Known { queries, by_node, carried: [refused, demanded, wished] } = snapshot.known_counts();
     let namespaces = snapshot.namespaces();
     for (query, key, filter, kept) in &queries {
         let meant = |pod: &PodInfo| i64::from(pod.is_meant_by(query, namespaces));
@@ -50,19 +50,24 @@ fn check(snapshot: &Snapshot) -> usize {
             assert_eq!(kept.at(node), meant as i64, "{} on {}", query.text(), node.name);
         }
     }
-    let mut ids: [BTreeSet<String>; 2] = Default::default();
+    let mut ids: [BTreeSet<String>; 3] = Default::default();
     for node in snapshot.nodes() {
         for pod in &node.pods {
             ids[0].extend(pod.pod_terms.required_anti_affinity.iter().map(|term| term.id.to_string()));
-            ids[1].extend(pod.pod_terms.wishes().map(|(_, term)| term.id.to_string()));
+            ids[1].extend(pod.pod_terms.required_affinity.iter().map(|term| term.id.to_string()));
+            ids[2].extend(pod.pod_terms.wishes().map(|(_, term)| term.id.to_string()));
         }
     }
-    for (term, kept) in &refused {
-        let of = |pod: &PodInfo| {
-            pod.pod_terms.required_anti_affinity.iter().filter(|other| other.id == term.id).count() as i64
-        };
-        assert_same(kept, &recount(snapshot, &term.topology_key, |_| true, of), &term.id);
-        ids[0].remove(&*term.id);
+    let required: [(_, fn(&PodInfo) -> &Vec<AffinityTerm>); 2] = [
+        (&refused, |pod| &pod.pod_terms.required_anti_affinity),
+        (&demanded, |pod| &pod.pod_terms.required_affinity),
+    ];
+    for (at, (carried, terms)) in required.into_iter().enumerate() {
+        for (term, kept) in carried {
+            let of = |pod: &PodInfo| terms(pod).iter().filter(|other| other.id == term.id).count() as i64;
+            assert_same(kept, &recount(snapshot, &term.topology_key, |_| true, of), &term.id);
+            ids[at].remove(&*term.id);
+        }
     }
     for (term, kept) in &wished {
         let of = |pod: &PodInfo| {
@@ -70,9 +75,9 @@ fn check(snapshot: &Snapshot) -> usize {
             same.map(|(weight, _)| weight).sum()
         };
         assert_same(kept, &recount(snapshot, &term.topology_key, |_| true, of), &term.id);
-        ids[1].remove(&*term.id);
+        ids[2].remove(&*term.id);
     }
-    assert_eq!(ids, <[BTreeSet<String>; 2]>::default(), "terms of running pods that are not kept count of");
+    assert_eq!(ids, <[BTreeSet<String>; 3]>::default(), "terms of running pods that are not kept count of");
     queries.len()
 }
 
