@@ -75,6 +75,8 @@ pub struct ServerConfig {
     pub admission: Configuration,
     /// Which of them are on.
     pub plugins: Selection,
+    /// The configuration of the scheduler, if there is a file of it.
+    pub scheduler: Option<scheduler::Configuration>,
     /// The loss of data that is accepted.
     pub accept_loss: Option<String>,
     /// Whether this machine runs pods.
@@ -119,6 +121,7 @@ impl ServerConfig {
             admission: admission(flags.admission_control_config_file.as_deref())?,
             plugins: Selection::read(&flags.enable_admission_plugins, &flags.disable_admission_plugins)
                 .map_err(|why| anyhow::anyhow!("{why}"))?,
+            scheduler: scheduler(flags.scheduler_config.as_deref())?,
             accept_loss: flags.accept_data_loss,
             agent: !flags.disable_agent,
             node: NodeSettings::validate(flags.data_dir, flags.node, flags.disable, cluster)?,
@@ -137,6 +140,17 @@ fn admission(file: Option<&Path>) -> anyhow::Result<Configuration> {
         );
     }
     Ok(configuration)
+}
+
+/// The configuration of the scheduler in a file, if one is given.
+fn scheduler(file: Option<&Path>) -> anyhow::Result<Option<scheduler::Configuration>> {
+    let Some(file) = file else { return Ok(None) };
+    let configuration = scheduler::Configuration::read(file)
+        .with_context(|| format!("--scheduler-config {}", file.display()))?;
+    for field in &configuration.ignored {
+        tracing::warn!(field, "the scheduler has no such setting here; what the file says is ignored");
+    }
+    Ok(Some(configuration))
 }
 
 /// When a node evicts pods, and how much it keeps of logs and images.

@@ -112,6 +112,10 @@ pub struct ServerFlags {
     /// PodNodeSelector, PodTolerationRestriction, EventRateLimit, and the directories of webhooks and policies from files.
     #[arg(long, value_name = "FILE")]
     pub admission_control_config_file: Option<PathBuf>,
+    /// A file with the configuration of the scheduler (KubeSchedulerConfiguration): profiles, plugins and their arguments,
+    /// extenders.
+    #[arg(long, value_name = "FILE")]
+    pub scheduler_config: Option<PathBuf>,
     /// Start despite damaged or missing data, and accept the loss. When the server refuses to start, it says what is lost
     /// and which value accepts exactly that loss.
     #[arg(long, value_name = "LOSS")]

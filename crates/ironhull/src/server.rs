@@ -269,7 +269,10 @@ fn start_scheduler(
     let client = plane.client(identities::scheduler());
     let (informers, stop) = (plane.informers.clone(), stop.clone());
     let metrics = Arc::new(plane.exposition.with(scheduler::Metrics::register));
-    let options = scheduler::Config { metrics, ..scheduler::Config::default() };
+    let mut options = scheduler::Config { metrics, ..scheduler::Config::default() };
+    if let Some(configuration) = config.scheduler.clone() {
+        options.apply(configuration);
+    }
     plane.server.components().set_scheduler(health::Scheduler(Arc::clone(&options.mailbox)));
     tasks.spawn(async move { scheduler::run(client, informers, options, stop).await });
 }
