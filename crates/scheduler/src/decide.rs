@@ -30,7 +30,7 @@ pub struct Unfit {
     /// Pods that are to make room.
     pub preemption: Option<Preemption>,
     /// The nodes on which pods could make room, of which `preemption` is the best.
-    pub candidates: Vec<Candidate>,
+    pub candidates: Box<[Candidate]>,
     /// Whether an earlier nomination of the pod is to be taken back.
     pub gives_up_nomination: bool,
 }
@@ -159,7 +159,7 @@ impl Decider {
                 rejected_by: PluginSet::default(),
                 message: "no nodes available to schedule pods".to_owned(),
                 preemption: None,
-                candidates: Vec::new(),
+                candidates: Box::default(),
                 gives_up_nomination: true,
             });
         }
@@ -319,7 +319,7 @@ impl Diagnosis {
         }
         let preemption = Preemption::best(&candidates, pod, snapshot);
         let rejected_by = if self.rejected_by_others { PluginSet::default() } else { self.rejected_by };
-        Unfit { rejected_by, message, preemption, candidates, gives_up_nomination }
+        Unfit { rejected_by, message, preemption, candidates: candidates.into(), gives_up_nomination }
     }
 }
 

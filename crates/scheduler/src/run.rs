@@ -285,7 +285,8 @@ async fn preempt(mailbox: &Mailbox, writer: &Writer, pod: &PodInfo, preemption: 
         writer.clear_nomination(displaced).await;
     }
     let mut stayed = Vec::new();
-    for victim in &preemption.victims {
+    // One that is being deleted already needs no other word.
+    for victim in preemption.victims.iter().filter(|victim| !victim.is_deleting()) {
         if let Err(error) = writer.preempt(pod, victim, &preemption.nominated).await {
             let error = &error as &dyn std::error::Error;
             tracing::warn!(pod = %pod.key, victim = %victim.key, error, "cannot preempt a pod");

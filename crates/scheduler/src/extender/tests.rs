@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use apiserver::user::User;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use client::Client;
 use http::Response;
@@ -17,6 +19,7 @@ use parking_lot::Mutex;
 use serde_json::{Value, json};
 use simulation::Server;
 use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
 
 use super::*;
 use crate::testing::{containers, node, pod, whole_pod};
@@ -27,8 +30,17 @@ type Asked = Arc<Mutex<Vec<(String, Value)>>>;
 pub(crate) async fn serve(
     answer: impl Fn(&str, &Value) -> (u16, Value) + Send + Sync + 'static,
 ) -> (String, Asked) {
+    serve_with(None, answer).await
+}
+
+/// The same over TLS, if there is an acceptor.
+async fn serve_with(
+    acceptor: Option<TlsAcceptor>,
+    answer: impl Fn(&str, &Value) -> (u16, Value) + Send + Sync + 'static,
+) -> (String, Asked) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}/extend", listener.local_addr().unwrap());
+    let scheme = if acceptor.is_some() { "https" } else { "http" };
+    let url = format!("{scheme}://{}/extend", listener.local_addr().unwrap());
     let (asked, answer) = (Asked::default(), Arc::new(answer));
     let kept = Arc::clone(&asked);
     tokio::spawn(async move {
@@ -46,9 +58,18 @@ pub(crate) async fn serve(
                     Ok::<_, Infallible>(Response::builder().status(code).body(body).unwrap())
                 }
             });
+            let acceptor = acceptor.clone();
             tokio::spawn(async move {
-                let _ =
-                    Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await;
+                let server = Builder::new(TokioExecutor::new());
+                // A client that trusts nobody here hangs up.
+                match acceptor {
+                    None => drop(server.serve_connection(TokioIo::new(stream), service).await),
+                    Some(acceptor) => {
+                        if let Ok(stream) = acceptor.accept(stream).await {
+                            drop(server.serve_connection(TokioIo::new(stream), service).await);
+                        }
+                    }
+                }
             });
         }
     });
@@ -234,6 +255,62 @@ async fn an_extender_may_bind() {
     assert_eq!(asked.lock()[0].1, args);
     assert_eq!(of("other").bind(&bound, "a").await.unwrap().unwrap_err().to_string(), "no");
     assert!(of("").bind(&bound, "a").await.is_none(), "plugins bind");
+}
+
+#[tokio::test]
+async fn certificates_are_verified_unless_the_file_says_otherwise() {
+    let (_server, client) = client().await;
+    let names = vec!["127.0.0.1".to_owned(), "extender.example".to_owned()];
+    let made = rcgen::generate_simple_self_signed(names).unwrap();
+    let (certificate, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+    let identity = tls::Identity::from_pem(&certificate, &key).unwrap();
+    let authorities = tls::certificates(&certificate).unwrap();
+    let config = tls::server(identity, &authorities, &[b"h2", b"http/1.1"]).unwrap();
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let (url, _) = serve_with(Some(acceptor), |_, _| (200, json!({"NodeNames": ["a"]}))).await;
+    let ca = BASE64.encode(&certificate);
+    let cases = [
+        (format!("caData: {ca}"), true),
+        (format!("caData: {ca}, serverName: extender.example"), true),
+        (format!("caData: {ca}, serverName: other.example"), false),
+        ("serverName: 127.0.0.1".to_owned(), false),
+        ("insecure: true".to_owned(), true),
+    ];
+    for (tls, is_heard) in cases {
+        let text = format!(
+            "{START}extenders:\n- {{urlPrefix: '{url}', filterVerb: filter, nodeCacheCapable: true, tlsConfig: {{{tls}}}}}\n"
+        );
+        let read = crate::Configuration::parse(text.as_bytes());
+        // Without authorities of its own, a machine trusts none of them.
+        let Ok(read) = read else {
+            assert!(tls.starts_with("serverName"), "{tls}: {read:?}");
+            continue;
+        };
+        let extenders = read.extenders.iter().map(|extender| Extender::clone(extender)).collect();
+        let found = filtered(answer(&client, extenders, Ask::Filter(nodes())).await);
+        assert_eq!(found.is_ok(), is_heard, "{tls}: {found:?}");
+    }
+}
+
+const START: &str = "apiVersion: kubescheduler.config.k8s.io/v1\nkind: KubeSchedulerConfiguration\n";
+
+#[test]
+fn bad_settings_are_refused() {
+    let cases = [
+        ("httpTimeout: soon", "soon"),
+        ("tlsConfig: {insecure: true, caData: Zm9v}", "insecure flag"),
+        ("tlsConfig: {insecure: true, certFile: /no/such/file}", "cannot read /no/such/file"),
+        ("tlsConfig: {insecure: true, keyData: Zm9v}", "without its"),
+        ("tlsConfig: {insecure: true, serverName: 'a b'}", "serverName \"a b\""),
+    ];
+    for (extender, wanted) in cases {
+        let text = format!("{START}extenders: [{{urlPrefix: 'https://a', {extender}}}]\n");
+        let error = crate::Configuration::parse(text.as_bytes()).unwrap_err();
+        let error: &dyn std::error::Error = &error;
+        let causes = std::iter::successors(Some(error), |error| error.source());
+        let causes = causes.map(ToString::to_string).collect::<Vec<_>>().join(": ");
+        assert!(causes.contains(wanted), "{extender}: {causes}");
+    }
 }
 
 #[test]

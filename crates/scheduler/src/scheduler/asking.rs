@@ -95,7 +95,7 @@ impl Scheduler {
             let node = view.node_named(&candidate.node)?;
             Some((Arc::clone(&node.name), node.pods.clone()))
         });
-        let ask = Ask::Preempt(unfit.candidates.clone(), residents.collect());
+        let ask = Ask::Preempt(unfit.candidates.to_vec(), residents.collect());
         self.ask(queued, Stage::Preempting(unfit), ask);
     }
 

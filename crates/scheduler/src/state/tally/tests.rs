@@ -36,6 +36,8 @@ fn assert_same(kept: &Counted, anew: &BTreeMap<String, i64>, what: &str) {
     assert_eq!(kept.is_empty(), some.is_empty(), "{what}");
 }
 
+type Terms = fn(&PodInfo) -> &Vec<AffinityTerm>;
+
 fn check(snapshot: &Snapshot) -> usize {
     let Known { queries, by_node, carried: [refused, demanded, wished] } = snapshot.known_counts();
     let namespaces = snapshot.namespaces();
@@ -58,7 +60,7 @@ fn check(snapshot: &Snapshot) -> usize {
             ids[2].extend(pod.pod_terms.wishes().map(|(_, term)| term.id.to_string()));
         }
     }
-    let required: [(_, fn(&PodInfo) -> &Vec<AffinityTerm>); 2] = [
+    let required: [(_, Terms); 2] = [
         (&refused, |pod| &pod.pod_terms.required_anti_affinity),
         (&demanded, |pod| &pod.pod_terms.required_affinity),
     ];
