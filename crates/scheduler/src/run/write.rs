@@ -52,10 +52,10 @@ impl Writer {
         }
     }
 
-    /// Reports that an attempt to schedule a pod failed.
+    /// Reports that an attempt to schedule a pod failed. A nomination is given up, as the next attempt begins anew.
     pub(super) async fn report_failure(&self, pod: &PodInfo, message: String) {
         self.record(pod, EventType::Warning, "FailedScheduling", &message);
-        self.set_condition(pod, Condition { reason: "SchedulerError", message }, None).await;
+        self.set_condition(pod, Condition { reason: "SchedulerError", message }, Some("")).await;
     }
 
     /// Takes the nomination of a pod back.
