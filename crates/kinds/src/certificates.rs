@@ -161,16 +161,13 @@ impl Strategy for PodCertificateRequests {
         validation::validate_pod_certificate_request_status_update(object, old)
     }
 
+    fn validate_status_now(&self, object: &Value, old: &Value, clock: &Clock) -> field::Errors {
+        validation::validate_pod_certificate_request_issue(object, old, clock.now_seconds())
+    }
+
     fn prepare_status_update(&self, object: &mut Value, old: &Value) {
         keep_spec(object, old);
         keep_metadata(object, old);
-        for kind in ["Issued", "Denied", "Failed"] {
-            preserve_conditions(object, old, kind);
-        }
-    }
-
-    fn set_times(&self, object: &mut Value, old: &Value, clock: &Clock) {
-        set_condition_times(object, old, clock);
     }
 
     fn has_status(&self) -> bool {

@@ -32,7 +32,7 @@ pub use cluster::{
     default_policy, default_policy_binding, default_priority_class, default_priority_level_configuration,
     default_role_binding, default_validating_webhook_configuration,
 };
-pub use device::default_resource_claim;
+pub use device::{default_resource_claim, default_resource_slice};
 pub use pod::{default_pod, default_pod_template};
 pub use storage::{
     default_csi_driver, default_persistent_volume, default_persistent_volume_claim, default_storage_class,

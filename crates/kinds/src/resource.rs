@@ -36,6 +36,7 @@ pub(crate) static RESOURCE_CLAIM_TEMPLATES: Simple = Simple {
 /// ResourceSlice
 pub(crate) static RESOURCE_SLICES: Simple = Simple {
     returns_deleted: true,
+    default: defaults::default_resource_slice,
     selectable: &["spec.nodeName", "spec.driver"],
     set_times: |slice, _, clock| date_taints(slice, clock),
     validate: validation::validate_resource_slice,

@@ -60,6 +60,11 @@ pub trait Strategy: Send + Sync + 'static {
         field::Errors::default()
     }
 
+    /// Validates a change of `status` that is valid apart from the present time.
+    fn validate_status_now(&self, _object: &Value, _old: &Value, _clock: &Clock) -> field::Errors {
+        field::Errors::default()
+    }
+
     /// Validates a change of a part with its own subresource (`resize`, `finalize`). The default applies the rules of
     /// an update.
     fn validate_part_update(&self, _subresource: &str, object: &Value, old: &Value) -> field::Errors {

@@ -28,6 +28,7 @@ mod horizontal_pod_autoscaler;
 mod ingress;
 mod job;
 mod limit_range;
+mod mail;
 mod manifest;
 mod metadata;
 mod mutating_admission_policy;
@@ -128,8 +129,8 @@ pub use pod::{
     validate_pod_status_update, validate_pod_update,
 };
 pub use pod_certificate_request::{
-    validate_pod_certificate_request, validate_pod_certificate_request_status_update,
-    validate_pod_certificate_request_update,
+    validate_pod_certificate_request, validate_pod_certificate_request_issue,
+    validate_pod_certificate_request_status_update, validate_pod_certificate_request_update,
 };
 pub use pod_disruption_budget::{
     validate_pod_disruption_budget, validate_pod_disruption_budget_status_update,

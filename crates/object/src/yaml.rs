@@ -2,6 +2,7 @@
 //! go-yaml knows (`yes`, `on`, `0644`), and back with sorted keys in block style.
 
 use std::fmt;
+use std::str::Utf8Error;
 
 use crate::{Value, quote};
 
@@ -28,6 +29,12 @@ pub enum YamlError {
     SecondDocument {
         /// The line where the second one begins, from 1
         line: usize,
+    },
+    /// It is not UTF-8.
+    #[error("error converting YAML to JSON: yaml: {problem}")]
+    Encoding {
+        /// The reason
+        problem: &'static str,
     },
     /// Nesting beyond the parser's limit, which is less than [`json::DEPTH_MAX`](crate::json::DEPTH_MAX).
     #[error("error converting YAML to JSON: yaml: exceeded max depth")]
@@ -71,8 +78,28 @@ pub fn parse(text: &[u8]) -> Result<Value, YamlError> {
 
 /// Like [`parse`], and reports duplicate keys.
 pub fn parse_reporting(text: &[u8]) -> Result<(Value, Option<DuplicateKeys>), YamlError> {
-    let (value, duplicates) = read::read(&String::from_utf8_lossy(text))?;
+    let text =
+        std::str::from_utf8(text).map_err(|error| YamlError::Encoding { problem: octets(text, error) })?;
+    let (value, duplicates) = read::read(text)?;
     Ok((value, Some(duplicates).filter(|duplicates| !duplicates.keys.is_empty())))
+}
+
+/// What go-yaml says of a sequence that is not UTF-8.
+fn octets(text: &[u8], error: Utf8Error) -> &'static str {
+    let sequence = &text[error.valid_up_to()..];
+    let width = match sequence.first() {
+        Some(0xC0..=0xDF) => 2,
+        Some(0xE0..=0xEF) => 3,
+        Some(0xF0..=0xF7) => 4,
+        _ => return "invalid leading UTF-8 octet",
+    };
+    match sequence.get(1..width) {
+        None => "incomplete UTF-8 octet sequence",
+        Some(rest) if rest.iter().any(|octet| octet & 0xC0 != 0x80) => "invalid trailing UTF-8 octet",
+        // A surrogate, or beyond the last character.
+        Some(_) if matches!(sequence[0], 0xED | 0xF4..) => "invalid Unicode character",
+        Some(_) => "invalid length of a UTF-8 sequence",
+    }
 }
 
 /// The text of a value: keys sorted as go-yaml sorts them, lists as far left as their key, long text folded.

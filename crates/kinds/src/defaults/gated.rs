@@ -1,7 +1,7 @@
 //! Fields of features that are off in a server without feature gates, as alpha features are: upstream drops them from
 //! what clients send.
 
-use object::Value;
+use object::{Map, Value};
 
 use super::{each, within};
 
@@ -67,4 +67,37 @@ fn drop_from_container(container: &mut Value) {
 fn drop_from_handler(handler: &mut Value) {
     within(handler, "httpGet", |action| drop(action.remove("protocol")));
     within(handler, "grpc", |action| drop(action.remove("mode")));
+}
+
+/// Drops them from a request for devices.
+pub(super) fn drop_from_device_request(request: &mut Value) {
+    // DRADerivedAttributes
+    request.remove("derivedAttributes");
+}
+
+/// Drops them from the status of a claim for devices.
+pub(super) fn drop_from_claim_status(claim: &mut Value) {
+    // DRAOptionalNodeOperations
+    if let Some(allocated) = claim.at_mut("status.allocation.devices") {
+        each(allocated, "results", |result| drop(result.remove("skipNodeOperations")));
+    }
+}
+
+/// Drops them from the spec of a ResourceSlice.
+pub(super) fn drop_from_slice(spec: &mut Value) {
+    // DRAOptionalNodeOperations
+    spec.remove("skipNodeOperations");
+    each(spec, "devices", |device| {
+        // DRANodeAllocatableResources
+        device.remove("nodeAllocatableResources");
+        // DRAListTypeAttributes
+        let attributes = device.get_mut("attributes").and_then(Value::as_map_mut);
+        for (_, attribute) in attributes.into_iter().flat_map(Map::iter_mut) {
+            for list in ["ints", "bools", "strings", "versions"] {
+                attribute.remove(list);
+            }
+        }
+        // DRADeviceCompatibilityGroups
+        each(device, "consumesCounters", |consumed| drop(consumed.remove("compatibilityGroups")));
+    });
 }

@@ -329,3 +329,28 @@ fn one_address_and_its_list_agree() {
         &[("status.podIP", value!("10.0.0.1"))],
     );
 }
+
+#[test]
+fn devices_lose_what_belongs_to_features_that_are_off() {
+    let mut slice = value!({"spec": {"skipNodeOperations": ["Prepare"], "devices": [{
+        "name": "d", "attributes": {"a": {"ints": [1]}, "b": {"int": 1}}, "nodeAllocatableResources": {"cpu": {}},
+        "consumesCounters": [{"counterSet": "s", "compatibilityGroups": ["g"]}]
+    }]}});
+    default_resource_slice(&mut slice);
+    let device = value!({
+        "name": "d", "attributes": {"a": {}, "b": {"int": 1}}, "consumesCounters": [{"counterSet": "s"}]
+    });
+    assert_eq!(slice, value!({"spec": {"devices": [device]}}));
+    let wanted = || value!({"derivedAttributes": [{}], "allocationMode": "All"});
+    let mut claim = value!({
+        "spec": {"devices": {"requests": [{"exactly": (wanted())}, {"firstAvailable": [(wanted())]}]}},
+        "status": {"allocation": {"devices": {"results": [{"request": "r", "skipNodeOperations": ["Prepare"]}]}}}
+    });
+    default_resource_claim(&mut claim);
+    let all = || value!({"allocationMode": "All"});
+    let kept = value!({
+        "spec": {"devices": {"requests": [{"exactly": (all())}, {"firstAvailable": [(all())]}]}},
+        "status": {"allocation": {"devices": {"results": [{"request": "r"}]}}}
+    });
+    assert_eq!(claim, kept);
+}

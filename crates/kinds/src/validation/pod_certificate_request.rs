@@ -1,5 +1,4 @@
-//! PodCertificateRequests (`pkg/apis/certificates/validation`), except that the time of issue is not compared with the
-//! present one, and that addresses of mail in certificates are not looked at.
+//! PodCertificateRequests (`pkg/apis/certificates/validation`).
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -13,6 +12,7 @@ use x509_parser::public_key::PublicKey;
 use super::certificates::validate_signer_name;
 use super::conditions::validate_conditions;
 use super::field::{Field, same};
+use super::mail;
 use super::metadata::validate_annotations;
 use super::pem;
 
@@ -25,6 +25,10 @@ const EXPIRATION_SECONDS_MAX: i64 = 7_862_400;
 const OWN_EXPIRATION_SECONDS_MAX: i64 = 86_400;
 /// How long after its issue, and before its end, a certificate is renewed, in seconds.
 const REFRESH_MARGIN_SECONDS: i64 = 600;
+/// How far the time of issue may be from the present one, in seconds.
+const ISSUE_SKEW_SECONDS: i64 = 300;
+/// Upstream tells of durations in this unit.
+const NANOSECONDS: i64 = 1_000_000_000;
 const ENDS: [&str; 3] = ["Issued", "Denied", "Failed"];
 
 /// Checks a PodCertificateRequest, except its metadata.
@@ -160,6 +164,27 @@ pub fn validate_pod_certificate_request_status_update(request: &Value, old: &Val
     errors
 }
 
+/// Checks that a certificate that is issued now, in a status that is valid otherwise, is valid from about now on.
+pub fn validate_pod_certificate_request_issue(request: &Value, old: &Value, now: Timestamp) -> Errors {
+    let mut errors = Errors::new();
+    let is_issued = |request: &Value| {
+        request.at("status.conditions").items().any(|condition| condition.str_at("type") == "Issued")
+    };
+    if is_issued(request) && !is_issued(old) {
+        let root = Field::root(request, REQUEST);
+        let status = root.child("status");
+        let begin = status.child("notBefore");
+        if seconds(&begin).abs_diff(now.as_second()) >= ISSUE_SKEW_SECONDS.unsigned_abs() {
+            begin.invalid(&mut errors, "must be set to within 5 minutes of kube-apiserver's current time");
+        }
+    }
+    errors
+}
+
+fn seconds(time: &Field<'_, '_>) -> i64 {
+    time.text().parse::<Timestamp>().map_or(i64::MIN, Timestamp::as_second)
+}
+
 /// Checks a certificate, its chain, and the times that are told of it; the first mistake counts.
 fn validate_issued(errors: &mut Errors, request: &Value, status: &Field<'_, '_>) {
     let chain = status.child("certificateChain");
@@ -178,9 +203,6 @@ fn validate_issued(errors: &mut Errors, request: &Value, status: &Field<'_, '_>)
         return chain.invalid(errors, "leaf certificate does not parse as valid X.509");
     };
     validate_names(errors, &chain, &certificate);
-    if !errors.is_empty() {
-        return;
-    }
     let stub = bytes(request.at("spec.stubPKCS10Request"));
     let wanted = X509CertificationRequest::from_der(&stub).ok();
     let key = wanted.map(|(_, wanted)| wanted.certification_request_info.subject_pki.raw.to_vec());
@@ -195,11 +217,19 @@ fn validate_issued(errors: &mut Errors, request: &Value, status: &Field<'_, '_>)
     }
 }
 
-/// Checks the domains that a certificate is for.
+/// Checks the domains and the addresses of mail that a certificate is for.
 fn validate_names(errors: &mut Errors, chain: &Field<'_, '_>, certificate: &X509Certificate<'_>) {
     let names = certificate.subject_alternative_name().ok().flatten();
     for name in names.iter().flat_map(|names| &names.value.general_names) {
-        let GeneralName::DNSName(name) = name else { continue };
+        let name = match name {
+            GeneralName::DNSName(name) => name,
+            GeneralName::RFC822Name(address) if !mail::is_address(address) => {
+                let why = "leaf certificate should not contain invalid EmailAddress";
+                errors.invalid(&chain.path, *address, why);
+                continue;
+            }
+            _ => continue,
+        };
         for (is_wrong, why) in [
             (name.is_empty(), "leaf certificate should not contain empty DNSName"),
             (name.contains(".."), "leaf certificate's DNSName should not contain '..'"),
@@ -232,8 +262,6 @@ fn validate_times(errors: &mut Errors, request: &Value, status: &Field<'_, '_>, 
     if !errors.is_empty() {
         return;
     }
-    let seconds =
-        |time: &Field<'_, '_>| time.text().parse::<Timestamp>().map_or(i64::MIN, Timestamp::as_second);
     let chain = status.child("certificateChain");
     let (lifetime, max) =
         (to.saturating_sub(from), request.at("spec.maxExpirationSeconds").as_i64().unwrap_or(0));
@@ -243,10 +271,14 @@ fn validate_times(errors: &mut Errors, request: &Value, status: &Field<'_, '_>, 
     } else if seconds(&end) != to {
         end.invalid(errors, "must be set to the NotAfter time encoded in the leaf certificate");
     } else if lifetime < EXPIRATION_SECONDS_MIN {
-        errors.invalid(&chain.path, lifetime, "leaf certificate lifetime must be >= 1 hour");
+        errors.invalid(
+            &chain.path,
+            lifetime.saturating_mul(NANOSECONDS),
+            "leaf certificate lifetime must be >= 1 hour",
+        );
     } else if lifetime > max {
         let why = format!("leaf certificate lifetime must be <= spec.maxExpirationSeconds ({max})");
-        errors.invalid(&chain.path, lifetime, why);
+        errors.invalid(&chain.path, lifetime.saturating_mul(NANOSECONDS), why);
     } else if at < from.saturating_add(REFRESH_MARGIN_SECONDS) {
         refresh.invalid(errors, "must be at least 10 minutes after status.notBefore");
     } else if at > to.saturating_sub(REFRESH_MARGIN_SECONDS) {

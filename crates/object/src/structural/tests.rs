@@ -358,6 +358,23 @@ fn definitions_are_checked_in_upstream_s_words() {
     );
 }
 
+/// A short text does not become an object as large as memory.
+#[test]
+fn defaults_are_bounded() {
+    let member = value!({"type": "object", "default": {}, "properties": {"x": {"type": "string", "default": ("x".repeat(10_000))}}});
+    let schema = value!({"type": "object", "properties": {"l": {"type": "array", "items": member}}});
+    let structural = Structural::compile("com.example.v1.Widget", &schema).unwrap();
+    let filled = |items: usize| {
+        let mut object = value!({"l": (vec![Value::map(); items])});
+        structural.default(&mut object);
+        let filled = object.get("l").items().filter(|item| !item.get("x").is_null()).count();
+        (filled, crate::json::to_vec(&object).len())
+    };
+    assert_eq!(filled(100).0, 100);
+    let (some, bytes) = filled(20_000);
+    assert!(some < 1_000 && bytes > 8 << 20, "{some} of 20,000 items, {bytes} bytes");
+}
+
 #[test]
 fn embedded_objects_have_the_defaults_of_their_metadata() {
     let metadata = value!({"type": "object", "properties": {"name": {"type": "string", "default": "web"}}});

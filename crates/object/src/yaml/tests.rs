@@ -61,6 +61,21 @@ fn what_is_no_body_is_refused() {
 }
 
 #[test]
+fn text_is_utf8() {
+    for (text, problem) in [
+        (&b"a: \xff"[..], "invalid leading UTF-8 octet"),
+        (b"a: \x80", "invalid leading UTF-8 octet"),
+        (b"a: \xe2\x82", "incomplete UTF-8 octet sequence"),
+        (b"a: \xe2\x82a", "invalid trailing UTF-8 octet"),
+        (b"a: \xc0\xaf", "invalid length of a UTF-8 sequence"),
+        (b"a: \xed\xa0\x80", "invalid Unicode character"),
+    ] {
+        let error = parse(text).unwrap_err().to_string();
+        assert_eq!(error, format!("error converting YAML to JSON: yaml: {problem}"), "{text:?}");
+    }
+}
+
+#[test]
 fn aliases_are_bounded() {
     let mut bomb = "a0: &a0 [x,x,x,x,x,x,x,x,x]\n".to_owned();
     for level in 1..12 {

@@ -172,6 +172,15 @@ fn certificates_of_pods() {
         value!({"certificateChain": (not_one.replace('X', "CERTIFICATE"))}),
         Some("status.certificateChain: leaf certificate does not parse as valid X.509"),
     );
+    let of_mail = {
+        let mut params = CertificateParams::default();
+        params.subject_alt_names.push(rcgen::SanType::Rfc822Name("nobody".try_into().unwrap()));
+        params.self_signed(&key).unwrap().pem()
+    };
+    check(
+        value!({"certificateChain": of_mail}),
+        Some("status.certificateChain: leaf certificate should not contain invalid EmailAddress"),
+    );
     check(
         value!({"notBefore": null}),
         Some("status.notBefore: must be present and consistent with the issued certificate"),
@@ -198,4 +207,27 @@ fn certificates_of_pods() {
         value!({"beginRefreshAt": "2026-01-01T23:50:01Z"}),
         Some("status.beginRefreshAt: must be at least 10 minutes before status.notAfter"),
     );
+}
+
+#[test]
+fn certificates_of_pods_are_issued_now() {
+    let issued =
+        |begin: &str| with(value!({"conditions": [(condition("Issued", "True"))], "notBefore": begin}));
+    let now = "2026-01-01T12:00:00Z".parse().unwrap();
+    for (begin, is_near) in [
+        ("2026-01-01T11:55:01Z", true),
+        ("2026-01-01T12:04:59Z", true),
+        ("2026-01-01T11:55:00Z", false),
+        ("2026-01-01T12:05:00Z", false),
+        ("2025-01-01T12:00:00Z", false),
+    ] {
+        let wrong = lines(validate_pod_certificate_request_issue(&issued(begin), &with(value!({})), now));
+        let why = "must be set to within 5 minutes of kube-apiserver's current time";
+        let told = format!("status.notBefore: Invalid value: \"{begin}\": {why}");
+        assert_eq!(wrong, if is_near { Vec::new() } else { vec![told] });
+        // What was issued long ago stays.
+        assert!(
+            lines(validate_pod_certificate_request_issue(&issued(begin), &issued(begin), now)).is_empty()
+        );
+    }
 }
