@@ -105,9 +105,9 @@ fn is_question(what: &Attributes<'_>) -> bool {
     QUESTIONS.contains(&what.group_resource())
 }
 
-/// Whether a request is about the configuration of admission itself: nobody is kept from removing a webhook or a policy
-/// that refuses everything. Those that come from files are asked all the same.
-fn is_exempt(what: &Attributes<'_>) -> bool {
+/// Whether a request is about a webhook configuration or a policy, which the webhooks of the API are not asked about: nobody
+/// is kept from removing a webhook that refuses everything. Those that come from files are asked all the same.
+fn is_exempt_from_webhooks(what: &Attributes<'_>) -> bool {
     what.kind.group == "admissionregistration.k8s.io"
         && matches!(
             what.kind.kind,
@@ -118,6 +118,20 @@ fn is_exempt(what: &Attributes<'_>) -> bool {
                 | "ValidatingAdmissionPolicy"
                 | "ValidatingAdmissionPolicyBinding"
         )
+}
+
+/// The resources that the policies of the API do not apply to, lest a policy keeps itself from being changed. They do apply
+/// to the configurations of webhooks.
+const POLICIES: [GroupResource<'static>; 4] = [
+    GroupResource::new("admissionregistration.k8s.io", "validatingadmissionpolicies"),
+    GroupResource::new("admissionregistration.k8s.io", "validatingadmissionpolicybindings"),
+    GroupResource::new("admissionregistration.k8s.io", "mutatingadmissionpolicies"),
+    GroupResource::new("admissionregistration.k8s.io", "mutatingadmissionpolicybindings"),
+];
+
+/// Whether a request is about a policy or a binding.
+fn is_exempt_from_policies(what: &Attributes<'_>) -> bool {
+    POLICIES.contains(&what.group_resource())
 }
 
 /// An admission plugin.

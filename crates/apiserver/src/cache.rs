@@ -20,7 +20,7 @@ mod watcher;
 
 pub use change::{Change, ChangeKind};
 pub use collection::Collection;
-pub(crate) use collection::LOG_CHANGES_MAX;
+pub(crate) use collection::{LOG_CHANGES_MAX, OBJECT_BYTES_MAX};
 pub(crate) use damage::{Damage, told};
 pub use hub::Hub;
 pub use leases::{Leases, adopt};

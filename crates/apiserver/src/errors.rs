@@ -46,6 +46,8 @@ pub fn from_store(error: StoreError) -> Status {
         StoreError::FutureRevision { requested, current } => {
             Status::resource_version_too_large(requested.0, current.0)
         }
+        // Upstream passes on what etcd says.
+        StoreError::TooLarge { .. } => Status::failure(Reason::Unknown, "etcdserver: request is too large"),
         StoreError::Full => Status::insufficient_storage(error.to_string(), FULL_RETRY_SECONDS),
         StoreError::Closed => Status::service_unavailable("the server is shutting down"),
         error => internal(&error),

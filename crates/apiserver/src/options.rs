@@ -1,5 +1,7 @@
 //! The options that requests carry in their query or body.
 
+use std::num::{IntErrorKind, ParseIntError};
+
 use object::{FieldSelector, Selector, SelectorError, Status, Value, field};
 
 use crate::request::RequestInfo;
@@ -146,7 +148,11 @@ impl Query {
     pub fn read(info: &RequestInfo) -> Result<Query, Status> {
         let parameters = &info.parameters;
         let text = |name: &'static str| parameters.get(name).filter(|value| !value.is_empty());
-        let whole = |name| text(name).map(|value| number(name, value)).transpose();
+        let lists = matches!(&*info.verb, "list" | "watch" | "deletecollection");
+        let whole = |name, is_read: bool| {
+            let value = parameters.get(name).filter(|_| is_read);
+            value.map(number).transpose()
+        };
         let switch = |name| parameters.get(name).map(|_| parameters.is_true(name));
         let kind = write_options(&info.verb);
         let unreadable = |error: SelectorError| Status::bad_request(error.to_string());
@@ -158,9 +164,11 @@ impl Query {
                 _ => None,
             },
             version_match: text("resourceVersionMatch").map(version_match),
-            limit: whole("limit")?.map_or(0, |limit| usize::try_from(limit).unwrap_or(0)),
+            limit: whole("limit", lists)?.map_or(0, |limit| usize::try_from(limit).unwrap_or(0)),
             continue_token: text("continue").map(str::to_owned),
-            timeout_seconds: whole("timeoutSeconds")?.and_then(|t| u64::try_from(t).ok()).filter(|t| *t > 0),
+            timeout_seconds: whole("timeoutSeconds", lists)?
+                .and_then(|t| u64::try_from(t).ok())
+                .filter(|t| *t > 0),
             watch: parameters.is_true("watch"),
             bookmarks: parameters.is_true("allowWatchBookmarks"),
             initial_events: switch("sendInitialEvents"),
@@ -175,7 +183,7 @@ impl Query {
             field_manager: parameters.get("fieldManager").unwrap_or_default().to_owned(),
             force: parameters.is_true("force"),
             pretty: parameters.is_true("pretty"),
-            grace_period_seconds: whole("gracePeriodSeconds")?,
+            grace_period_seconds: whole("gracePeriodSeconds", kind == Some(DELETE_OPTIONS))?,
             propagation: match text("propagationPolicy") {
                 Some(policy) if kind == Some(DELETE_OPTIONS) => Some(propagation(policy)?),
                 _ => None,
@@ -386,11 +394,14 @@ fn invalid_delete(error: field::Error) -> Status {
     Status::invalid("meta.k8s.io", DELETE_OPTIONS, "", &field::Errors::from(error))
 }
 
-fn number(key: &str, value: &str) -> Result<i64, Status> {
-    value.parse().map_err(|_| {
-        Status::bad_request(format!(
-            "unable to decode query parameter {key:?}: {value:?} is not a whole number"
-        ))
+/// A number as Go reads it.
+fn number(value: &str) -> Result<i64, Status> {
+    value.parse().map_err(|error: ParseIntError| {
+        let why = match error.kind() {
+            IntErrorKind::PosOverflow | IntErrorKind::NegOverflow => "value out of range",
+            _ => "invalid syntax",
+        };
+        Status::bad_request(format!("strconv.ParseInt: parsing {value:?}: {why}"))
     })
 }
 

@@ -27,6 +27,12 @@ pub enum StoreError {
     /// The lease does not exist: it was never granted, it expired or it was revoked.
     #[error("lease {0} not found")]
     LeaseNotFound(LeaseId),
+    /// The value is larger than one may be; nothing was changed.
+    #[error("the value is larger than {bytes_max} bytes")]
+    TooLarge {
+        /// The largest size in bytes.
+        bytes_max: usize,
+    },
     /// The disk is full, and the write does not make space; nothing was changed.
     #[error("there is no space left on the disk that holds the cluster's state")]
     Full,

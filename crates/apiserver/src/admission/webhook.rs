@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use clock::Clock;
 
-use super::{Attributes, Gate, Judge, is_exempt};
+use super::{Attributes, Gate, Judge, is_exempt_from_webhooks};
 use crate::dial::Dial;
 
 mod ask;
@@ -63,6 +63,6 @@ impl Webhooks {
     /// Whether webhooks of the API are asked about a request: not about configurations of admission itself, so that
     /// nobody is kept from removing a webhook that refuses everything, and not before the server has started.
     fn concerns(&self, what: &Attributes<'_>) -> bool {
-        !is_exempt(what) && self.gate.is_open()
+        !is_exempt_from_webhooks(what) && self.gate.is_open()
     }
 }

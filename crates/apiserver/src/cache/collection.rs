@@ -25,6 +25,8 @@ use state::State;
 const PINNED_MAX: usize = 64;
 /// How many drafts are kept for the events of their writes: more than one batch of the store contains.
 const DRAFTS_MAX: usize = 1024;
+/// How large an object may be as it is stored, in bytes: twice as large as the body of a request.
+pub(crate) const OBJECT_BYTES_MAX: usize = 6 << 20;
 
 /// The objects of one stored resource, with their recent changes.
 pub struct Collection {
@@ -376,6 +378,7 @@ impl Collection {
         let is_deleting = !object.at("metadata.deletionTimestamp").is_null();
         let previous = self.current(key.as_bytes());
         let (draft, text) = self.draft(object, previous.as_ref());
+        check_size(&text, is_deleting)?;
         let key = Bytes::from(key);
         {
             let mut drafts = self.drafts.lock();
@@ -441,6 +444,16 @@ impl Collection {
         let (type_meta, fields) = (Arc::clone(&self.spec.type_meta), (self.spec.fields)(&ordered));
         let at = self.head.len();
         (Versioned::draft(type_meta, &ordered, text.clone(), at, fields, previous), text)
+    }
+}
+
+/// Whether an object may be stored in this form. What a body may say is far from the limit; without one, patches, defaults
+/// and webhooks could make an object as large as they like, bit by bit. The deletion of the largest one adds a little to it.
+fn check_size(text: &Text, is_deleting: bool) -> Result<(), StoreError> {
+    let bytes_max = if is_deleting { 2 * OBJECT_BYTES_MAX } else { OBJECT_BYTES_MAX };
+    match text.len() > bytes_max {
+        true => Err(StoreError::TooLarge { bytes_max }),
+        false => Ok(()),
     }
 }
 

@@ -90,7 +90,7 @@ impl Registry {
         self.pass(Stage::Guards, write);
         self.guards.check_state(write, server).await?;
         self.pass(Stage::Validation, write);
-        validate::validate(write, server.warnings(), &self.aside).await?;
+        validate::validate(write, server.warnings(), &self.aside, &self.clock).await?;
         self.pass(Stage::ValidatingAdmission, write);
         let (object, old) = write.seen();
         self.admission.validate(&write.attributes(server), object, old).await?;

@@ -89,7 +89,9 @@ const CASES: &[Case] = &[
     case("DELETE", "/api/v1/namespaces/default/configmaps/taken?dryRun=All&dryRun=", "", 422, "Invalid", "DeleteOptions.meta.k8s.io \"\" is invalid: dryRun: Unsupported value: [\"All\",\"\"]"),
     case("DELETE", "/api/v1/namespaces/default/configmaps/taken", r#"{"kind":"ConfigMap","apiVersion":"v1"}"#, 400, "BadRequest", "unable to decode DeleteOptions: no kind \"ConfigMap\" is registered for version \"v1\""),
     case("POST", "/api/v1/namespaces/default/configmaps?fieldValidation=Some", "{}", 422, "Invalid", "fieldValidation: Unsupported value: \"Some\": supported values: \"Ignore\", \"Strict\", \"Warn\""),
-    case("DELETE", "/api/v1/namespaces/default/configmaps/taken?gracePeriodSeconds=x", "", 400, "BadRequest", "gracePeriodSeconds"),
+    case("DELETE", "/api/v1/namespaces/default/configmaps/taken?gracePeriodSeconds=x", "", 400, "BadRequest", "strconv.ParseInt: parsing \"x\": invalid syntax"),
+    case("GET", "/api/v1/pods?limit=", "", 400, "BadRequest", "strconv.ParseInt: parsing \"\": invalid syntax"),
+    case("GET", "/api/v1/pods?timeoutSeconds=9223372036854775808", "", 400, "BadRequest", "strconv.ParseInt: parsing \"9223372036854775808\": value out of range"),
     // Tokens.
     case("POST", "/api/v1/namespaces/default/serviceaccounts/default/token", r#"{"metadata":{"name":"other"}}"#, 422, "Invalid", "TokenRequest.authentication.k8s.io \"default\" is invalid: metadata.name: Invalid value: \"other\": must match the service account name if specified"),
     case("POST", "/api/v1/namespaces/default/serviceaccounts/default/token", r#"{"metadata":{"namespace":"other"}}"#, 422, "Invalid", "metadata.namespace: Invalid value: \"other\": must match the service account namespace if specified"),

@@ -191,7 +191,10 @@ async fn valid_objects_with_every_field_are_taken_as_they_are() {
     let server = server_for_pods().await;
     let mut wrong = Vec::new();
     for (path, object) in [
-        ("/api/v1/namespaces", value!({"metadata": {"name": "ns"}})),
+        (
+            "/api/v1/namespaces",
+            value!({"metadata": {"name": "ns", "labels": {"resource.kubernetes.io/admin-access": "true"}}}),
+        ),
         (
             "/apis/node.k8s.io/v1/runtimeclasses",
             value!({"metadata": {"name": "r"}, "handler": "h", "overhead": {"podFixed": {"cpu": "1"}}}),

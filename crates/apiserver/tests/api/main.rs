@@ -16,6 +16,7 @@ mod events;
 mod fields;
 mod full_disk;
 mod heavy;
+mod hostile;
 mod kinds;
 mod kube_rs;
 mod large_lists;

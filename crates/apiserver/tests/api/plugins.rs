@@ -144,13 +144,18 @@ async fn images_are_always_pulled() {
     let server = server(&["AlwaysPullImages"], Value::Null).await;
     let spec = value!({
         "initContainers": [{"name": "i", "image": "i:1", "imagePullPolicy": "Never"}],
-        "containers": [{"name": "c", "image": "i:1", "imagePullPolicy": "IfNotPresent"}]
+        "containers": [{"name": "c", "image": "i:1", "imagePullPolicy": "IfNotPresent"}],
+        "volumes": [{"name": "v", "image": {"reference": "i:1", "pullPolicy": "Never"}}, {"name": "e", "emptyDir": {}}]
     });
     let made = create(&server, pod("p", spec)).await.unwrap();
     let lists = ["spec.initContainers", "spec.containers"].map(|list| made.at(list).items());
     let policies: Vec<&str> =
         lists.into_iter().flatten().map(|container| container.str_at("imagePullPolicy")).collect();
     assert_eq!(policies, ["Always", "Always"]);
+    // Otherwise somebody could read an image through a volume that they may not pull.
+    let volumes = made.at("spec.volumes").items().filter(|volume| !volume.get("image").is_null());
+    let policies: Vec<&str> = volumes.map(|volume| volume.str_at("image.pullPolicy")).collect();
+    assert_eq!(policies, ["Always"]);
 }
 
 #[tokio::test]
@@ -267,10 +272,17 @@ async fn events_come_no_faster_than_they_may() {
         "apiVersion": "eventratelimit.admission.k8s.io/v1alpha1", "kind": "Configuration",
         "limits": [
             {"type": "Namespace", "qps": 1i64, "burst": 2i64},
+            {"type": "User", "qps": 1i64, "burst": 2i64},
             {"type": "Server", "qps": 1000i64, "burst": 1000i64}
         ]
     });
     let server = server(&["EventRateLimit"], configuration).await;
+    // What is not stored costs nothing.
+    let events = "/api/v1/namespaces/default/events?dryRun=All";
+    for _ in 0..20 {
+        let event = value!({"metadata": {"generateName": "e"}, "involvedObject": {"namespace": "default"}});
+        server.json("POST", events, &event).await.unwrap();
+    }
     let mut refusal = None;
     for at in 0..100 {
         let event = value!({
@@ -284,9 +296,36 @@ async fn events_come_no_faster_than_they_may() {
         }
     }
     let refusal = refusal.expect("a hundred events take less than a hundred seconds");
-    let told = "Too many requests: limit reached on type Namespace for key default";
+    let told = "Too many requests: [limit reached on type Namespace for key default, limit reached on type User for key admin]";
     assert_eq!((refusal.code, refusal.message.as_str()), (429, told));
+    for _ in 0..20 {
+        let event = value!({
+            "metadata": {"generateName": "e"}, "eventTime": "2026-01-01T00:00:00.000000Z", "reason": "r", "action": "a",
+            "reportingController": "example.com/c", "reportingInstance": "i", "type": "Normal",
+            "regarding": {"namespace": "default"}
+        });
+        server.create("events.k8s.io", "events", "default", event).await.unwrap();
+    }
     server.create("", "configmaps", "default", value!({"metadata": {"name": "m"}})).await.unwrap();
+}
+
+/// A pod that is older than the plugin gets the toleration with its next update, and once only.
+#[tokio::test]
+async fn pods_with_requests_tolerate_memory_pressure() {
+    let store: Arc<dyn store::Store> = Arc::new(store::Embedded::in_memory(clock::Clock::system()));
+    let before = TestServer::over(Arc::clone(&store), &["10.43.0.0/16"]).await;
+    before.create("", "serviceaccounts", "default", value!({"metadata": {"name": "default"}})).await.unwrap();
+    let spec = value!({"containers": [{"name": "c", "image": "i", "resources": {"requests": {"cpu": "1"}}}]});
+    create(&before, pod("p", spec)).await.unwrap();
+    let selection = Selection::read(&["PodTolerationRestriction".to_owned()], &[]).unwrap();
+    let extensions = Extensions { selection, ..Extensions::default() };
+    let server = TestServer::extended(store, &["10.43.0.0/16"], extensions).await;
+    for round in 0..2 {
+        let patch = value!({"metadata": {"labels": {"round": (round.to_string())}}});
+        let pod = change(&server, "/api/v1/namespaces/default/pods/p", &patch).await.unwrap();
+        let keys = pod.at("spec.tolerations").items().map(|one| one.str_at("key"));
+        assert_eq!(keys.filter(|key| *key == "node.kubernetes.io/memory-pressure").count(), 1);
+    }
 }
 
 /// Lists as long as an object may be are not compared with one another item by item.
@@ -305,7 +344,11 @@ async fn long_lists_are_no_burden() {
         "containers": [{"name": "c", "image": "i", "resources": {"limits": limits}}], "tolerations": many
     });
     let made = create(&server, pod("p", spec)).await.unwrap();
-    assert!(made.at("spec.tolerations").items().count() >= 15_000);
+    let count = made.at("spec.tolerations").items().count();
+    assert!(count >= 15_000);
+    let patch = value!({"metadata": {"labels": {"a": "b"}}});
+    let changed = change(&server, "/api/v1/namespaces/default/pods/p", &patch).await.unwrap();
+    assert_eq!(changed.at("spec.tolerations").items().count(), count);
 }
 
 #[test]

@@ -2,13 +2,15 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use kinds::validation::{STATIC_SUFFIX, validate_admission_manifest};
 use object::decode::{DecodeError, Decoded, StrictError, decode_value};
 use object::field::Errors;
 use object::{Value, quote, yaml};
+use rustix::fs::{Mode, OFlags};
 use sha2::{Digest, Sha256};
 
 use super::owner::Owner;
@@ -17,6 +19,8 @@ const GROUP: &str = "admissionregistration.k8s.io";
 const VERSION: &str = "v1";
 /// Files whose names end otherwise are ignored.
 const EXTENSIONS: [&str; 3] = ["yaml", "yml", "json"];
+/// The size of all files of a directory together, in bytes.
+const BYTES_MAX: u64 = 32 << 20;
 
 /// The content of a directory, in the order of names.
 #[derive(Debug, Default)]
@@ -71,6 +75,9 @@ pub enum ManifestError {
 /// Why an object of a file is not accepted.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
+    /// A line that begins like a separator of documents goes on.
+    #[error("invalid Yaml document separator: {0}")]
+    Separator(String),
     /// It cannot be decoded.
     #[error(transparent)]
     Decode(#[from] DecodeError),
@@ -110,18 +117,20 @@ pub enum Refusal {
 pub(super) fn load(owner: Owner, directory: &Path) -> Result<Loaded, ManifestError> {
     let mut loader = Loader { owner, seen: HashMap::new(), loaded: Loaded::default() };
     let mut digest = None::<Sha256>;
+    let mut bytes_left = BYTES_MAX;
     for path in files(directory)? {
-        let text = std::fs::read(&path);
+        let text = read(&path, bytes_left);
         let text = text.map_err(|source| ManifestError::Read { path: path.clone(), source })?;
         if text.is_empty() {
             continue;
         }
+        bytes_left -= text.len() as u64;
         let digest = digest.get_or_insert_default();
         digest.update(&text);
         digest.update([0]);
-        for document in documents(&String::from_utf8_lossy(&text)) {
-            let refused = |source| ManifestError::Refused { path: path.clone(), source: Box::new(source) };
-            loader.document(&document, &path).map_err(refused)?;
+        let refused = |source| ManifestError::Refused { path: path.clone(), source: Box::new(source) };
+        for document in documents(&text).map_err(refused)? {
+            loader.document(document, &path).map_err(refused)?;
         }
     }
     let mut loaded = loader.loaded;
@@ -159,21 +168,42 @@ fn files(directory: &Path) -> Result<Vec<PathBuf>, ManifestError> {
     Ok(paths)
 }
 
-/// The documents of a YAML text that are not empty.
-fn documents(text: &str) -> Vec<String> {
-    let mut documents = vec![String::new()];
-    for line in text.lines() {
-        match (line.strip_prefix("---"), documents.last_mut()) {
-            (Some(rest), _) if rest.trim().is_empty() => documents.push(String::new()),
-            (_, Some(document)) => {
-                document.push_str(line);
-                document.push('\n');
-            }
-            (_, None) => {}
-        }
+/// Reads a regular file of at most this size in bytes. Anything else, such as a pipe, might have no end, or wait for one.
+fn read(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
     }
-    documents.retain(|document| !document.trim().is_empty());
-    documents
+    let mut text = Vec::new();
+    file.take(bytes_max + 1).read_to_end(&mut text)?;
+    match text.len() as u64 > bytes_max {
+        true => {
+            let why = format!("the files of the directory have more than {BYTES_MAX} bytes together");
+            Err(io::Error::new(io::ErrorKind::FileTooLarge, why))
+        }
+        false => Ok(text),
+    }
+}
+
+/// The documents of a YAML text that are not empty (`YAMLReader` of apimachinery). Only a comment may stand behind a
+/// separator.
+fn documents(text: &[u8]) -> Result<Vec<&[u8]>, Refusal> {
+    let (mut documents, mut begin, mut at) = (Vec::new(), 0, 0);
+    for line in text.split_inclusive(|byte| *byte == b'\n') {
+        if let Some(rest) = line.strip_prefix(b"---") {
+            let rest = rest.trim_ascii();
+            if !rest.is_empty() && !rest.starts_with(b"#") {
+                return Err(Refusal::Separator(String::from_utf8_lossy(rest).into_owned()));
+            }
+            documents.push(&text[begin..at]);
+            begin = at + line.len();
+        }
+        at += line.len();
+    }
+    documents.push(&text[begin..]);
+    documents.retain(|document| !document.trim_ascii().is_empty());
+    Ok(documents)
 }
 
 fn name(object: &Value) -> &str {
@@ -202,8 +232,8 @@ struct Loader {
 }
 
 impl Loader {
-    fn document(&mut self, text: &str, path: &Path) -> Result<(), Refusal> {
-        let (document, duplicates) = yaml::parse_reporting(text.as_bytes()).map_err(DecodeError::from)?;
+    fn document(&mut self, text: &[u8], path: &Path) -> Result<(), Refusal> {
+        let (document, duplicates) = yaml::parse_reporting(text).map_err(DecodeError::from)?;
         if let Some(keys) = duplicates {
             return Err(Refusal::Strict(keys.to_string()));
         }

@@ -43,7 +43,10 @@ fn files_are_read_in_order() {
     let empty = load(Owner::ValidatingPolicies, directory.path()).unwrap();
     assert_eq!((empty.objects.len(), &*empty.hash), (0, ""));
     let of_b = policy("Validating", "b.static.k8s.io");
-    write("a.yaml", &format!("---\n{of_b}---  \n\n---\n{}", binding("b.static.k8s.io", "b.static.k8s.io")));
+    write(
+        "a.yaml",
+        &format!("--- # of b\n{of_b}---  \n\n---\r\n{}", binding("b.static.k8s.io", "b.static.k8s.io")),
+    );
     let json = r#"{"apiVersion": "v1", "kind": "List", "items": [
         {"apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicyList", "items": [
             {"metadata": {"name": "a.static.k8s.io"}, "spec": {"validations": [{"expression": "true"}],
@@ -78,8 +81,10 @@ fn wrong_policies_are_refused() {
         "paramRef: {name: x, parameterNotFoundAction: Deny}, validationActions",
     );
     let beta = good.replace("/v1\n", "/v1beta1\n");
+    let goes_on = format!("{good}---more\n{good}");
     for (text, expected) in [
         ("a: [", "error loading a.yaml: "),
+        (&goes_on, "error loading a.yaml: invalid Yaml document separator: more"),
         ("# nothing\n", "error loading a.yaml: Object 'Kind' is missing"),
         (
             "apiVersion: v1\nkind: ConfigMap\n",
@@ -123,6 +128,40 @@ fn wrong_policies_are_refused() {
     }
     let nowhere = load(Owner::ValidatingPolicies, Path::new("/none/of/these")).unwrap_err();
     assert_eq!(nowhere.to_string(), "cannot read the manifest directory /none/of/these");
+}
+
+/// Whatever is in the directory, reading it comes to an end, with an error that names the file.
+#[test]
+fn odd_files_are_refused_at_once() {
+    use std::os::unix::fs::symlink;
+    let refused = |make: &dyn Fn(&Path)| {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("a.yaml"), policy("Validating", "p.static.k8s.io")).unwrap();
+        let file = directory.path().join("b.yaml");
+        make(&file);
+        let chain = causes::chain(&load(Owner::ValidatingPolicies, directory.path()).unwrap_err());
+        chain.replace(&file.display().to_string(), "b.yaml")
+    };
+    let mode = rustix::fs::Mode::from_raw_mode(0o600);
+    let fifo = |file: &Path| {
+        rustix::fs::mknodat(rustix::fs::CWD, file, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+    };
+    let large = |file: &Path| std::fs::File::create(file).unwrap().set_len(1 << 30).unwrap();
+    let cases: [(&dyn Fn(&Path), &str); 6] = [
+        (&fifo, "cannot read b.yaml: not a regular file"),
+        (&|file| symlink("b.yaml", file).unwrap(), "cannot read b.yaml: Too many levels of symbolic links"),
+        (&|file| symlink("/", file).unwrap(), "cannot read b.yaml: not a regular file"),
+        (&|file| symlink("/dev/zero", file).unwrap(), "cannot read b.yaml: not a regular file"),
+        (&large, "cannot read b.yaml: the files of the directory have more than 33554432 bytes together"),
+        (
+            &|file| std::fs::write(file, b"kind: \xff\n").unwrap(),
+            "error loading b.yaml: error converting YAML to JSON: yaml: invalid leading UTF-8 octet",
+        ),
+    ];
+    for (make, expected) in cases {
+        let why = refused(make);
+        assert!(why.starts_with(expected), "{why}");
+    }
 }
 
 #[test]

@@ -35,6 +35,11 @@ impl Plugin for AlwaysPullImages {
                 container.set("imagePullPolicy", ALWAYS);
             }
         }
+        for volume in spec.get_mut("volumes").into_iter().flat_map(Value::items_mut) {
+            if let Some(image) = volume.get_mut("image") {
+                image.set("pullPolicy", ALWAYS);
+            }
+        }
         Ok(())
     }
 
@@ -42,16 +47,21 @@ impl Plugin for AlwaysPullImages {
         if !concerns(what, object, old) {
             return Ok(());
         }
+        let spec = Path::root("spec");
         let mut refusals = Vec::new();
-        for (list, index, container) in containers(object) {
-            let policy = container.str_at("imagePullPolicy");
+        let mut check = |path: Path<'_>, policy: &str| {
             if policy != ALWAYS {
-                let (spec, at) = (Path::root("spec"), index);
-                let list = spec.child(list);
-                let path = list.index(at);
-                let error = Error::not_supported(&path.child("imagePullPolicy"), policy, &[ALWAYS]);
+                let error = Error::not_supported(&path, policy, &[ALWAYS]);
                 refusals.push(what.forbidden(&error.to_string()).message);
             }
+        };
+        for (list, index, container) in containers(object) {
+            let list = spec.child(list);
+            check(list.index(index).child("imagePullPolicy"), container.str_at("imagePullPolicy"));
+        }
+        for (index, image) in image_volumes(object) {
+            let volumes = spec.child("volumes");
+            check(volumes.index(index).child("image").child("pullPolicy"), image.str_at("pullPolicy"));
         }
         match refusals.as_slice() {
             [] => Ok(()),
@@ -61,9 +71,17 @@ impl Plugin for AlwaysPullImages {
     }
 }
 
+/// The images that are volumes of a pod, with the places of the volumes.
+fn image_volumes(pod: &Value) -> impl Iterator<Item = (usize, &Value)> {
+    let volumes = pod.at("spec.volumes").items().map(|volume| volume.get("image"));
+    volumes.enumerate().filter(|(_, image)| !image.is_null())
+}
+
 /// Whether a pod comes, or gets an image that it did not have.
 fn concerns(what: &Attributes<'_>, pod: &Value, old: &Value) -> bool {
-    let images =
-        |pod| containers(pod).map(|(.., container)| container.str_at("image")).collect::<HashSet<_>>();
+    fn images(pod: &Value) -> HashSet<&str> {
+        let of_containers = containers(pod).map(|(.., container)| container.str_at("image"));
+        of_containers.chain(image_volumes(pod).map(|(_, image)| image.str_at("reference"))).collect()
+    }
     writes_pod(what, true) && (what.operation == Operation::Create || !images(pod).is_subset(&images(old)))
 }

@@ -115,24 +115,29 @@ impl Plugin for EventRateLimit {
     }
 
     async fn validate(&self, what: &Attributes<'_>, object: &Value, _old: &Value) -> Result<(), Status> {
-        let is_event = matches!(what.kind.group, "" | "events.k8s.io") && what.kind.kind == "Event";
-        if !is_event || !matches!(what.operation, Operation::Create | Operation::Update) {
+        // As upstream, those of `events.k8s.io` are not limited, nor what is not stored.
+        let is_event = what.kind.group.is_empty() && what.kind.kind == "Event";
+        let is_write = matches!(what.operation, Operation::Create | Operation::Update) && !what.dry_run;
+        if !is_event || !is_write {
             return Ok(());
         }
-        let mut refusal = None;
-        // Each of them counts, whatever another has said; the last refusal is told.
+        let mut refusals = Vec::new();
+        // Each of them counts, whatever another has said.
         for (limit, buckets) in &self.limits {
             let key = key(limit, what, object);
             if !buckets.lock().take(limit, &key) {
-                refusal = Some(format!("limit reached on type {} for key {key}", limit.kind));
+                let why = format!("limit reached on type {} for key {key}", limit.kind);
+                if !refusals.contains(&why) {
+                    refusals.push(why);
+                }
             }
         }
-        match refusal {
-            None => Ok(()),
-            Some(why) => {
-                Err(Status::failure(object::Reason::TooManyRequests, format!("Too many requests: {why}")))
-            }
-        }
+        let why = match refusals.as_slice() {
+            [] => return Ok(()),
+            [one] => one.clone(),
+            several => format!("[{}]", several.join(", ")),
+        };
+        Err(Status::failure(object::Reason::TooManyRequests, format!("Too many requests: {why}")))
     }
 }
 
@@ -141,10 +146,7 @@ fn key(limit: &Limit, what: &Attributes<'_>, event: &Value) -> String {
         "Namespace" => what.namespace.to_owned(),
         "User" => what.user.name.clone(),
         "SourceAndObject" => {
-            let (old, new) = ("involvedObject", "regarding");
-            let about = if event.get(old).is_null() { event.get(new) } else { event.get(old) };
-            let source = if event.get("source").is_null() { "deprecatedSource" } else { "source" };
-            let source = event.get(source);
+            let (about, source) = (event.get("involvedObject"), event.get("source"));
             let parts = [source.str_at("component"), source.str_at("host")];
             let members = ["kind", "namespace", "name", "uid", "apiVersion"];
             parts.into_iter().chain(members.map(|member| about.str_at(member))).collect()

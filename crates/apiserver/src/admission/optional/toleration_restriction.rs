@@ -57,20 +57,28 @@ impl Plugin for PodTolerationRestriction {
         if !writes_pod(what, true) {
             return Ok(());
         }
+        let mut more = Vec::new();
         if what.operation == Operation::Create {
-            let mut more = annotated(what, DEFAULTS).await?.unwrap_or_else(|| self.config.defaults.clone());
-            if semantics::qos_class(object) != QosClass::BestEffort {
-                more.push(value!({
-                    "key": "node.kubernetes.io/memory-pressure", "operator": "Exists", "effect": "NoSchedule"
-                }));
-            }
-            if !more.is_empty() {
-                let own = object.at("spec.tolerations").items().cloned();
-                let all: Vec<Value> = own.chain(more).collect();
+            more = annotated(what, DEFAULTS).await?.unwrap_or_else(|| self.config.defaults.clone());
+        }
+        if semantics::qos_class(object) != QosClass::BestEffort {
+            more.push(value!({
+                "key": "node.kubernetes.io/memory-pressure", "operator": "Exists", "effect": "NoSchedule"
+            }));
+        }
+        if !more.is_empty() {
+            let mut all: Vec<Value> = object.at("spec.tolerations").items().cloned().collect();
+            let merged = if all.len() + more.len() <= MERGED_MAX {
+                all.extend(more);
                 // Each is compared with all others.
-                let merged = if all.len() <= MERGED_MAX { merge(&all) } else { all };
-                object.entry("spec").set("tolerations", merged);
-            }
+                merge(&all)
+            } else {
+                // The next time they are there.
+                more.retain(|one| !all.contains(one));
+                all.extend(more);
+                all
+            };
+            object.entry("spec").set("tolerations", merged);
         }
         self.validate(what, object, old).await
     }
@@ -79,7 +87,10 @@ impl Plugin for PodTolerationRestriction {
         if !writes_pod(what, true) || object.at("spec.tolerations").is_empty() {
             return Ok(());
         }
-        let allowed = annotated(what, ALLOWED).await?.unwrap_or_else(|| self.config.allowed.clone());
+        let (allowed, whose) = match annotated(what, ALLOWED).await? {
+            Some(allowed) => (allowed, "namespace"),
+            None => (self.config.allowed.clone(), "cluster"),
+        };
         if allowed.is_empty() {
             return Ok(());
         }
@@ -87,7 +98,9 @@ impl Plugin for PodTolerationRestriction {
             if !allowed.iter().any(|allowed| contains(allowed, one)) {
                 return Err(Status::failure(
                     Reason::Unknown,
-                    "pod tolerations (possibly merged with namespace default tolerations) conflict with its namespace whitelist",
+                    format!(
+                        "pod tolerations (possibly merged with namespace default tolerations) conflict with its {whose} whitelist"
+                    ),
                 ));
             }
             // As many as fit into a pod, each compared with as many as fit into an annotation.

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use schema::GroupResource;
 
 use super::super::manifest::{Loaded, Source};
-use super::super::{Attributes, Gate, Objects, Reader, is_exempt, is_question};
+use super::super::{Attributes, Gate, Objects, Reader, is_exempt_from_policies, is_question};
 use super::definition::{Binding, Policy};
 
 const GROUP: &str = "admissionregistration.k8s.io";
@@ -74,14 +74,14 @@ impl Installed {
     }
 
     /// The policies for a request that are bound, in their order; `None` if there are none. Those of the API are not about
-    /// configurations of admission itself.
+    /// policies themselves.
     pub(super) fn bound(&self, what: &Attributes<'_>) -> Option<AllBound> {
         if is_question(what) {
             return None;
         }
         let manifests =
             self.manifests.as_ref().map(|source| source.current()).filter(|bound| !bound.is_empty());
-        let concerns = !is_exempt(what) && self.gate.is_open();
+        let concerns = !is_exempt_from_policies(what) && self.gate.is_open();
         let installed = if concerns { self.installed(what.reader) } else { None };
         let bound = AllBound { manifests, installed };
         Some(bound).filter(|bound| bound.manifests.is_some() || bound.installed.is_some())

@@ -1,11 +1,11 @@
 //! The end of a write: the store takes the new state, on the condition that the current one has not changed.
 
 use object::{Status, Value, Versioned};
-use store::{Expect, RangeRequest, Revision, Write, WriteOutcome};
+use store::{Expect, RangeRequest, Revision, StoreError, Write, WriteOutcome};
 
 use super::super::write::{Effect, Fate, WriteRequest};
 use super::managed_fields;
-use crate::cache::Collection;
+use crate::cache::{Collection, OBJECT_BYTES_MAX};
 use crate::errors::from_store;
 use crate::registry::{Answer, Registry};
 
@@ -47,6 +47,7 @@ impl Registry {
         let exists = || Status::already_exists(&endpoint.def.group, &endpoint.def.plural, &name);
         let key = collection.store_key(write.call.namespace, &name);
         if write.dry_run() {
+            check_size(&object)?;
             let found = self.hub.store().range(RangeRequest::exact(key)).await.map_err(from_store)?;
             return if found.kvs.is_empty() { Ok(Stored::Value(object)) } else { Err(exists()) };
         }
@@ -63,6 +64,7 @@ impl Registry {
         let mut object = versioned(write, current);
         managed_fields::keep_times(&mut object, write.old);
         if write.dry_run() {
+            check_size(&object)?;
             return Ok(Some(Stored::Value(object)));
         }
         // A change that changes nothing still brings an object into the form that is stored now: its version, and its schema.
@@ -120,6 +122,15 @@ impl Registry {
         let (_, key, expect) = place(write, current)?;
         let outcome = self.hub.store().write(Write::delete(key, expect)).await.map_err(from_store)?;
         Ok(matches!(outcome, WriteOutcome::Committed { .. }))
+    }
+}
+
+/// Whether the store would take an object, apart from its other form if there is one.
+fn check_size(object: &Value) -> Result<(), Status> {
+    match object::json::check(object, OBJECT_BYTES_MAX) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(from_store(StoreError::TooLarge { bytes_max: OBJECT_BYTES_MAX })),
+        Err(error) => Err(Status::internal_error(error)),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Validation of the final state.
 
+use clock::Clock;
 use object::field::Errors;
 use object::{Status, Value};
 use tokio::time::timeout_at;
@@ -20,6 +21,7 @@ pub(super) async fn validate(
     write: &WriteRequest<'_>,
     warnings: &Warnings,
     aside: &Aside,
+    clock: &Clock,
 ) -> Result<(), Status> {
     let (endpoint, object) = (write.endpoint, &write.object);
     let strategy = &endpoint.strategy;
@@ -43,6 +45,9 @@ pub(super) async fn validate(
         }
     };
     errors.append(of_rules);
+    if let (true, Part::Status, Some(old)) = (errors.is_empty(), &write.part, old) {
+        errors.append(strategy.validate_status_now(object, old, clock));
+    }
     if !errors.is_empty() {
         return Err(Status::invalid(&endpoint.def.group, &endpoint.def.kind, write.name, &errors));
     }

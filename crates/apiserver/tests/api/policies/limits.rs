@@ -227,3 +227,41 @@ async fn policies_about_definitions_are_checked() {
         }
     }
 }
+
+/// Nothing keeps a policy from being changed, but what webhooks are configured to do is like any other object.
+#[tokio::test(flavor = "multi_thread")]
+async fn policies_apply_to_webhooks_but_not_to_policies() {
+    let server = TestServer::start().await;
+    let no = vec![value!({"expression": "false", "message": "no"})];
+    let spec = value!({
+        "matchConstraints": (constraints("admissionregistration.k8s.io", "*")), "validations": no
+    });
+    validating(&server, "never", spec.clone()).await;
+    bind(&server, "never", value!({})).await;
+    let label = value!({
+        "reinvocationPolicy": "Never",
+        "matchConstraints": (constraints("admissionregistration.k8s.io", "*")),
+        "mutations": [{"patchType": "JSONPatch", "jsonPatch": {
+            "expression": "[JSONPatch{op: 'add', path: '/metadata/labels', value: {'seen': 'yes'}}]"
+        }}]
+    });
+    mutating(&server, "label", label).await;
+    for plural in ["validatingwebhookconfigurations", "mutatingwebhookconfigurations"] {
+        let path = format!("{GROUP}/{plural}");
+        let (code, _, message) =
+            call(&server, "POST", &path, &value!({"metadata": {"name": "w"}})).await.status();
+        let why = "ValidatingAdmissionPolicy 'never' with binding 'never' denied request: no";
+        assert!(code == 422 && message.ends_with(why), "{plural}: {code} {message}");
+    }
+    validating(&server, "other", spec).await;
+    bind(&server, "other", value!({})).await;
+    let path = format!("{GROUP}/validatingadmissionpolicybindings/never");
+    call(&server, "PATCH", &path, &value!({"spec": {"validationActions": ["Warn"]}})).await.success();
+    let path = format!("{GROUP}/validatingadmissionpolicybindings/other");
+    call(&server, "DELETE", &path, &Value::Null).await.success();
+    server.registry.hub.catch_up().await.unwrap();
+    let path = format!("{GROUP}/mutatingwebhookconfigurations");
+    let made = call(&server, "POST", &path, &value!({"metadata": {"name": "w"}})).await;
+    assert_eq!(made.warnings().len(), 1, "{:?}", made.headers);
+    assert_eq!(made.success().at("metadata.labels"), &value!({"seen": "yes"}));
+}
