@@ -106,7 +106,7 @@ mod tests {
 
     #[test]
     fn many_frames_go_out_in_pieces_and_leave_others_their_turn() {
-        let frames: Vec<Bytes> = (0..4000_u64)
+        let frames: Vec<Bytes> = (0..8000_u64)
             .map(|at| format!("{at}{}", at.wrapping_mul(0x9e37_79b9_7f4a_7c15)).repeat(20).into())
             .collect();
         let whole = frames.concat();

@@ -195,7 +195,9 @@ async fn resource_versions_of_reads_are_kept() {
     assert_eq!(names(&get(&server, &newer).await.success()), ["a", "b"]);
     assert_eq!(names(&get(&server, &format!("{CONFIG_MAPS}?resourceVersion=0")).await.success()), ["a", "b"]);
     // Query, code, and what the message speaks of; others are with the tests of lists and watches.
-    for (query, code, part) in [("limit=x", 400, "strconv.ParseInt: parsing \"x\""), ("labelSelector=%2C%2C", 400, "")] {
+    for (query, code, part) in
+        [("limit=x", 400, "strconv.ParseInt: parsing \"x\""), ("labelSelector=%2C%2C", 400, "")]
+    {
         let (got, _, message) = get(&server, &format!("{CONFIG_MAPS}?{query}")).await.status();
         assert_eq!(got, code, "{query}: {message}");
         assert!(message.contains(part), "{query}: {message}");

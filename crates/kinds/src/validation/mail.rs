@@ -50,7 +50,8 @@ fn after_atom(text: &str, strict: bool) -> Option<&str> {
     let end = text.find(|c| !is_visible(c) || r#"()<>[]:;@\,""#.contains(c)).unwrap_or(text.len());
     let (atom, rest) = text.split_at(end);
     let has_odd_dots = atom.starts_with('.') || atom.ends_with('.') || atom.contains("..");
-    (!atom.is_empty() && !(strict && has_odd_dots)).then_some(rest)
+    let is_atom = !atom.is_empty() && (!strict || !has_odd_dots);
+    is_atom.then_some(rest)
 }
 
 /// What follows a text in quotes.

@@ -147,7 +147,8 @@ fn odd_files_are_refused_at_once() {
         rustix::fs::mknodat(rustix::fs::CWD, file, rustix::fs::FileType::Fifo, mode, 0).unwrap();
     };
     let large = |file: &Path| std::fs::File::create(file).unwrap().set_len(1 << 30).unwrap();
-    let cases: [(&dyn Fn(&Path), &str); 6] = [
+    type Make<'m> = &'m dyn Fn(&Path);
+    let cases: [(Make<'_>, &str); 6] = [
         (&fifo, "cannot read b.yaml: not a regular file"),
         (&|file| symlink("b.yaml", file).unwrap(), "cannot read b.yaml: Too many levels of symbolic links"),
         (&|file| symlink("/", file).unwrap(), "cannot read b.yaml: not a regular file"),
