@@ -8,6 +8,7 @@
 //! | `statefulset` | pods with stable names, and their claims |
 //! | `job` | the pods of a Job, until enough have succeeded |
 //! | `ttlafterfinished` | the deletion of Jobs some time after their end |
+//! | `cronjob` | the Jobs of a CronJob, started when its schedule is due |
 //! | `endpointslice`, `endpoints` | the addresses behind a Service, in slices and in one object |
 //! | `endpointslicemirroring` | slices for Endpoints that users wrote |
 //! | `servicelb` | load balancers made of the nodes themselves |
@@ -39,6 +40,7 @@ use std::sync::Arc;
 use client::{Candidate, Informers, QueueMetrics};
 use ipnet::IpNet;
 use jiff::SignedDuration;
+use jiff::tz::TimeZone;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -46,6 +48,7 @@ mod bootstraptokens;
 mod certificates;
 mod clusterdns;
 mod clusterroleaggregation;
+mod cronjob;
 mod daemonset;
 mod deployment;
 mod endpoints;
@@ -77,6 +80,7 @@ mod tests;
 mod ttlafterfinished;
 
 pub use certificates::{NODE_KEY_ANNOTATION, Signer, SignerError, Signers};
+pub use cronjob::CronJobMetrics;
 pub use framework::Accounts;
 pub use health::Health;
 pub use statefulset::Metrics as StatefulSetMetrics;
@@ -98,6 +102,8 @@ pub struct Config {
     /// Whether Services of type LoadBalancer are served by the nodes; if not, by a controller of the user or not at
     /// all.
     pub service_lb: bool,
+    /// The time zone of CronJobs that name none.
+    pub time_zone: TimeZone,
     /// If several processes run controllers: how this one takes part in the election.
     pub leader_election: Option<Candidate>,
     /// Whether they run.
@@ -114,6 +120,7 @@ impl Default for Config {
             signers: None,
             node_monitor_grace: SignedDuration::from_secs(50),
             service_lb: true,
+            time_zone: TimeZone::UTC,
             leader_election: None,
             health: Health::default(),
         }
@@ -129,6 +136,8 @@ pub struct Metrics {
     pub stateful_sets: StatefulSetMetrics,
     /// Of Jobs.
     jobs: job::JobMetrics,
+    /// Those of CronJobs.
+    pub cron_jobs: CronJobMetrics,
 }
 
 impl Metrics {
@@ -138,6 +147,7 @@ impl Metrics {
             queues: QueueMetrics::register(registry),
             stateful_sets: StatefulSetMetrics::register(registry),
             jobs: job::JobMetrics::register(registry),
+            cron_jobs: CronJobMetrics::register(registry),
         }
     }
 }
@@ -184,6 +194,7 @@ async fn run_all(context: Context, cancel: CancellationToken) {
         statefulset::StatefulSetController,
         job::JobController,
         ttlafterfinished::TtlAfterFinished,
+        cronjob::CronJobController,
         endpointslice::EndpointSliceController,
         endpoints::EndpointsController,
         endpointslicemirroring::EndpointSliceMirroring,

@@ -235,6 +235,7 @@ fn start_controllers(
         service_lb: config.node.runs("servicelb"),
         root_ca: Some(plane.server.pki.server.certificate().to_owned()),
         signers: Some(signers(&plane.server.pki, config.signing_duration)?),
+        time_zone: jiff::tz::TimeZone::system(),
         ..controllers::Config::default()
     };
     plane.server.components().set_controllers(health::Controllers(options.health.clone()));

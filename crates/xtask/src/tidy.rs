@@ -39,11 +39,12 @@ const EDGES: &[(&str, &[&str])] = &[
     ("texts", &[]),
     ("object", &["schema", "texts"]),
     ("semantics", &["object"]),
+    ("cron", &["object"]),
     ("managedfields", &["object", "schema"]),
     ("cel", &["object"]),
     ("rules", &["cel", "object", "schema"]),
     ("store", &["texts"]),
-    ("kinds", &["rules", "object", "schema", "semantics"]),
+    ("kinds", &["cron", "rules", "object", "schema", "semantics"]),
     (
         "apiserver",
         &[
@@ -64,7 +65,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("client", &["object", "semantics", "tls"]),
     ("local", &["apiserver", "client", "object"]),
     ("join", &["client", "object", "semantics", "tls"]),
-    ("controllers", &["client", "object", "semantics"]),
+    ("controllers", &["client", "cron", "object", "semantics"]),
     ("scheduler", &["client", "object", "schema", "semantics", "tls"]),
     ("cri", &[]),
     ("runtime", &["cri", "hostfs"]),
