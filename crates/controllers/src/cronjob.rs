@@ -88,13 +88,13 @@ impl Controller for CronJobController {
         let cron_job = self.cron_jobs.get(key)?;
         let jobs = self.jobs.in_namespace(key.namespace());
         let mut snapshot = Snapshot { cron_job, jobs, missing: Vec::new(), local: self.local.clone() };
-        let mut missing = Vec::new();
-        for listed in snapshot.active().iter().filter(|listed| !snapshot.has(listed)) {
-            if !self.exists(listed, key, look)? {
-                missing.extend(listed.uid.clone());
-            }
-        }
-        snapshot.missing = missing;
+        // All questions at once.
+        let unseen: Vec<_> = snapshot.active().iter().filter(|listed| !snapshot.has(listed)).collect();
+        let exist: Vec<_> =
+            unseen.iter().map(|listed| CronJobController::exists(listed, key, look)).collect();
+        let exist: Vec<bool> = exist.into_iter().collect::<Option<_>>()?;
+        let gone = unseen.into_iter().zip(exist).filter(|(_, exists)| !exists);
+        snapshot.missing = gone.filter_map(|(listed, _)| listed.uid.clone()).collect();
         for (time, job) in record::unrecorded(&snapshot) {
             if *look.memory < Some(time) {
                 *look.memory = Some(time);
@@ -116,7 +116,6 @@ impl Controller for CronJobController {
 impl CronJobController {
     /// Whether a Job exists that the informer does not show, which may be late.
     fn exists(
-        &self,
         listed: &ObjectReference,
         owner: &ObjectKey,
         look: &mut Look<'_, Option<Timestamp>>,

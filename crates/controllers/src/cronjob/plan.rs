@@ -2,7 +2,7 @@
 
 use client::{DeleteOptions, EventType, Propagation, ResourceType, reference_to};
 use cron::Schedule;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::{CronJob, CronJobStatus, Job};
 use k8s_openapi::api::core::v1::ObjectReference;
 use object::ObjectKey;
@@ -96,21 +96,12 @@ fn start(snapshot: &Snapshot, record: &mut Record, plan: &mut Plan, now: Timesta
             "too many missed start times. Set or decrease .spec.startingDeadlineSeconds or check clock skew";
         record.note(EventType::Warning, "TooManyMissedTimes", message.to_owned());
     }
-    at(snapshot, record, scheduled, now)
+    at(snapshot, record, scheduled)
 }
 
 /// Starts the Job of a time that has come, if nothing forbids it.
-fn at(snapshot: &Snapshot, record: &mut Record, scheduled: Timestamp, now: Timestamp) -> Start {
+fn at(snapshot: &Snapshot, record: &mut Record, scheduled: Timestamp) -> Start {
     let cron_job = &*snapshot.cron_job;
-    if let Some(seconds) = cron_job.spec.starting_deadline_seconds {
-        let deadline = scheduled.checked_add(SignedDuration::from_secs(seconds)).unwrap_or(Timestamp::MAX);
-        if deadline < now {
-            let time = scheduled.strftime("%a, %d %b %Y %H:%M:%S +0000");
-            let message = format!("Missed scheduled time to start a job: {time}");
-            record.note(EventType::Warning, "MissSchedule", message);
-            return Start::default();
-        }
-    }
     let name = job::name(cron_job, scheduled);
     let CronJobStatus { active, last_schedule_time, .. } = record.cron_job.status.clone().unwrap_or_default();
     let active = active.unwrap_or_default();
