@@ -35,6 +35,8 @@ mod metrics;
 mod plan;
 mod record;
 mod snapshot;
+#[cfg(test)]
+mod tests;
 
 pub use metrics::CronJobMetrics;
 use snapshot::Snapshot;
