@@ -16,6 +16,10 @@ pub struct ServedResource {
     pub namespaced: bool,
     /// The verbs that it supports.
     pub verbs: Vec<String>,
+    /// All versions in which it is served, the preferred one first.
+    pub versions: Vec<String>,
+    /// Whether it has the subresource `scale`, in the form that all resources share.
+    pub has_scale: bool,
 }
 
 impl ServedResource {
@@ -73,11 +77,27 @@ struct Resource {
     scope: String,
     #[serde(default)]
     verbs: Vec<String>,
+    #[serde(default)]
+    subresources: Vec<Subresource>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Subresource {
+    subresource: String,
+    #[serde(default)]
+    response_kind: Option<Kind>,
 }
 
 #[derive(Deserialize)]
 struct Kind {
     kind: String,
+}
+
+impl Subresource {
+    fn is_scale(&self) -> bool {
+        self.subresource == "scale" && self.response_kind.as_ref().is_some_and(|kind| kind.kind == "Scale")
+    }
 }
 
 impl Client {
@@ -103,9 +123,13 @@ impl Discovered {
                 self.stale.push(format!("{name}/{}", version.version));
             }
             for resource in version.resources {
-                let known =
-                    self.resources[start..].iter().any(|known| known.resource.plural == resource.resource);
-                let Some(kind) = resource.response_kind.filter(|_| !known) else { continue };
+                let mut known = self.resources[start..].iter_mut();
+                if let Some(known) = known.find(|known| known.resource.plural == resource.resource) {
+                    known.versions.push(version.version.clone());
+                    continue;
+                }
+                let has_scale = resource.subresources.iter().any(Subresource::is_scale);
+                let Some(kind) = resource.response_kind else { continue };
                 self.resources.push(ServedResource {
                     resource: ResourceType {
                         group: name.clone().into(),
@@ -115,6 +139,8 @@ impl Discovered {
                     },
                     namespaced: resource.scope == "Namespaced",
                     verbs: resource.verbs,
+                    versions: vec![version.version.clone()],
+                    has_scale,
                 });
             }
         }
@@ -133,6 +159,10 @@ mod tests {
                 {"version": "v2", "freshness": "Current", "resources": [{
                     "resource": "horizontalpodautoscalers", "scope": "Namespaced", "verbs": ["list", "delete"],
                     "responseKind": {"group": "", "version": "", "kind": "HorizontalPodAutoscaler"},
+                    "subresources": [
+                        {"subresource": "status", "responseKind": {"kind": "HorizontalPodAutoscaler"}},
+                        {"subresource": "scale", "responseKind": {"kind": "Scale"}},
+                    ],
                 }]},
                 {"version": "v1", "freshness": "Stale", "resources": [{
                     "resource": "horizontalpodautoscalers", "scope": "Namespaced", "verbs": ["list"],
@@ -147,5 +177,6 @@ mod tests {
         let [only] = &discovered.resources[..] else { panic!("{discovered:?}") };
         assert_eq!(only.resource.to_string(), "horizontalpodautoscalers.autoscaling/v2");
         assert!(only.namespaced && only.supports(&["list", "delete"]) && !only.supports(&["watch"]));
+        assert!(only.versions == ["v2", "v1"] && only.has_scale);
     }
 }

@@ -17,6 +17,7 @@
 //! | `garbage` | the deletion of objects whose owners are gone |
 //! | `nodelifecycle`, `tainteviction` | conditions and taints of silent nodes, and the eviction of their pods |
 //! | `podgc` | the deletion of pods that no node deletes |
+//! | `disruption` | how many pods each disruption budget lets go |
 //! | `nodeipam` | each node's ranges of pod addresses |
 //! | `servicecidr` | the networks from which Services get addresses, ready and kept while they are used |
 //! | `ipaddress` | an object for each address of a Service, and none for others |
@@ -51,6 +52,7 @@ mod clusterroleaggregation;
 mod cronjob;
 mod daemonset;
 mod deployment;
+mod disruption;
 mod endpoints;
 mod endpointslice;
 mod endpointslicemirroring;
@@ -207,6 +209,7 @@ async fn run_all(context: Context, cancel: CancellationToken) {
         servicecidr::ServiceCidrs,
         ipaddress::AddressRepair,
         podgc::PodGc,
+        disruption::DisruptionController,
         nodelifecycle::NodeLifecycle,
         tainteviction::TaintEviction,
         garbage::GarbageCollector,

@@ -12,6 +12,7 @@ use client::{
 };
 use futures::{StreamExt, TryStreamExt};
 use k8s_openapi::api::authorization::v1::{SubjectAccessReview, SubjectAccessReviewSpec};
+use k8s_openapi::api::autoscaling::v1::Scale;
 use object::{ObjectKey, Value, Versioned};
 
 /// The maximum number of concurrent questions to the server.
@@ -27,6 +28,7 @@ enum Question {
     TryStatus(ResourceType, ObjectKey, Value),
     Version(ResourceType),
     Served,
+    Scale(ResourceType, ObjectKey),
     May(Box<SubjectAccessReviewSpec>),
 }
 
@@ -38,6 +40,7 @@ enum Answer {
     Accepted,
     Version(String),
     Served(Arc<Discovered>),
+    Scale(Result<Option<Arc<Scale>>, String>),
     May(bool),
 }
 
@@ -123,6 +126,19 @@ impl Live {
         }
     }
 
+    /// The scale of an object, or why it cannot be read: that is reported, not retried. The innermost `None` means that
+    /// there is no such object.
+    pub(crate) fn scale(
+        &mut self,
+        resource: &ResourceType,
+        key: &ObjectKey,
+    ) -> Option<Result<Option<Arc<Scale>>, String>> {
+        match self.ask(Question::Scale(resource.clone(), key.clone()))? {
+            Answer::Scale(scale) => Some(scale),
+            _ => None,
+        }
+    }
+
     /// Whether a user is allowed to do something.
     pub(crate) fn may(&mut self, who_and_what: SubjectAccessReviewSpec) -> Option<bool> {
         match self.ask(Question::May(Box::new(who_and_what)))? {
@@ -190,6 +206,15 @@ async fn answer(client: &Client, question: &Question) -> Result<Answer, ClientEr
             client.metadata_page(resource, &options).await.map(|page| Answer::Version(page.resource_version))
         }
         Question::Served => client.discover().await.map(|found| Answer::Served(Arc::new(found))),
+        Question::Scale(resource, key) => {
+            let target = Target::object(resource.clone(), key).subresource("scale");
+            let read = match client.connection().call(Request::new(Verb::Get, target)).await {
+                Ok(response) => response.body.decode("Scale").map(|scale| Some(Arc::new(scale))),
+                Err(error) if error.is_not_found() => Ok(None),
+                Err(error) => Err(error),
+            };
+            Ok(Answer::Scale(read.map_err(|error| causes::chain(&error))))
+        }
         Question::May(spec) => {
             let review = SubjectAccessReview { spec: (**spec).clone(), ..SubjectAccessReview::default() };
             let review = client.create(&review).await?;

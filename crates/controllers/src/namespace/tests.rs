@@ -30,7 +30,13 @@ fn remaining<K: client::Object>(verbs: &[&str], live: usize, going: usize) -> Re
     let objects: Vec<_> = (0..live).map(|_| object(false)).chain((0..going).map(|_| object(true))).collect();
     let verbs = verbs.iter().map(|verb| (*verb).to_owned()).collect();
     Remaining {
-        resource: ServedResource { resource: ResourceType::of::<K>(), namespaced: true, verbs },
+        resource: ServedResource {
+            resource: ResourceType::of::<K>(),
+            namespaced: true,
+            verbs,
+            versions: vec![K::VERSION.to_owned()],
+            has_scale: false,
+        },
         objects: Arc::new(objects),
     }
 }
