@@ -29,6 +29,8 @@ pub(crate) use definition::SELECTABLE;
 pub use definition::{Definition, DefinitionError, Version};
 pub use derived::Derived;
 pub use endpoint::Endpoint;
+/// Where a version that can be scaled has its numbers.
+pub use kinds::ScalePaths;
 pub use live::{CatalogueError, LiveCatalogue};
 pub use shared::Shared;
 pub(crate) use storage::storage_of;

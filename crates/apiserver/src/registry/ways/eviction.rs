@@ -1,26 +1,28 @@
-//! `eviction` of pods: a pod is deleted unless a disruption budget forbids it.
+//! `eviction` of pods: a pod is deleted unless a disruption budget forbids it (upstream:
+//! `pkg/registry/core/pod/storage/eviction.go`).
 
 use async_trait::async_trait;
-use object::{Status, Value, Versioned};
-use schema::GroupResource;
+use object::{Reason, Status, Value, value};
+use semantics::pods;
 
+use self::budget::Guard;
+use self::condition::set_condition;
 use super::super::write::{Action, WriteRequest};
-use super::super::{Answer, AnswerBody, Call, Registry};
+use super::super::{Answer, AnswerBody, Call, Endpoint, Registry};
 use super::change::Change;
-use super::{At, Way};
-use crate::errors::from_cache;
+use super::{At, TRIES, Way};
 use crate::options::{DeleteOptions, Query, WriteOptions};
 use crate::user::User;
 
-const BUDGETS: GroupResource<'static> = GroupResource::new("policy", "poddisruptionbudgets");
+mod budget;
+mod condition;
 
 pub(super) struct Eviction;
 
 #[async_trait]
 impl Way for Eviction {
     async fn create(&self, at: &At<'_>, body: Value) -> Result<Answer, Status> {
-        let name = body.str_at("metadata.name");
-        if !name.is_empty() && name != at.call.name {
+        if body.str_at("metadata.name") != at.call.name {
             return Err(Status::bad_request("name in URL does not match name in Eviction object"));
         }
         // A dry run may be asked for in the options of the deletion, too: it is one for every stage.
@@ -34,14 +36,9 @@ impl Way for Eviction {
 #[async_trait]
 impl Action for Eviction {
     async fn act(&self, registry: &Registry, write: &WriteRequest<'_>) -> Result<Answer, Status> {
-        let (pods, call) = (write.endpoint, write.call);
         let options = delete_options(&write.object, write.dry_run())?;
-        let collection = pods.stored("delete")?;
-        let pod = registry.current(pods, collection, call.namespace, call.name).await?.value();
-        if semantics::pods::is_active(&pod) && semantics::pods::phase(&pod) != "Pending" {
-            spend_budget(registry, call, &pod).await?;
-        }
-        registry.delete(pods, &Call { subresource: "", ..*call }, &options).await?;
+        let call = Call { subresource: "", ..*write.call };
+        Order { registry, endpoint: write.endpoint, call, options }.carry_out().await?;
         let status = Status { code: 201, ..Status::success(None) };
         Ok(Answer::created(AnswerBody::Status(Box::new(status))))
     }
@@ -52,65 +49,118 @@ fn delete_options(eviction: &Value, dry_run: bool) -> Result<DeleteOptions, Stat
     DeleteOptions::read(&Query { dry_run, ..Query::default() }, (!body.is_null()).then_some(body))
 }
 
-/// Takes one disruption from the pod's budget, as the server: to evict pods is not to write budgets.
-async fn spend_budget(registry: &Registry, call: &Call<'_>, pod: &Value) -> Result<(), Status> {
-    let Some(endpoint) = registry.endpoint(BUDGETS.group, "v1", BUDGETS.plural) else { return Ok(()) };
-    let collection = endpoint.stored("list")?;
-    // A budget that was made before this request counts, whether the cache knows it yet or not.
-    registry.hub.catch_up().await.map_err(from_cache)?;
-    let snapshot = registry.hub.snapshot(collection);
-    let covers = |budget: &&Versioned| {
-        let budget_value = budget.value();
-        let selector = semantics::selector(budget_value.at("spec.selector"));
-        budget.namespace() == call.namespace && selector.matches(pod.at("metadata.labels"))
-    };
-    let budgets: Vec<_> = snapshot.objects.values().filter(covers).collect();
-    let budget = match budgets.as_slice() {
-        [] => return Ok(()),
-        [budget] => *budget,
-        _ => {
-            return Err(Status::internal_error(
-                "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.",
-            ));
+/// An admitted eviction.
+struct Order<'a> {
+    registry: &'a Registry,
+    /// The resource of pods.
+    endpoint: &'a Endpoint,
+    call: Call<'a>,
+    options: DeleteOptions,
+}
+
+impl Order<'_> {
+    async fn carry_out(&self) -> Result<(), Status> {
+        let Some(pod) = self.delete_unguarded().await? else { return Ok(()) };
+        match budget::check(self.registry, &self.call, &pod).await? {
+            Guard::Open => self.delete(&self.options).await,
+            Guard::OpenForUnready(budget) => {
+                // Unless it has become ready since.
+                let deleted = self.delete(&self.at_version(&pod)).await;
+                deleted.map_err(|status| match self.may_retry(&status) {
+                    true => budget::still_processed(&budget),
+                    false => status,
+                })
+            }
+        }
+    }
+
+    /// Deletes a pod that no budget guards, because it does not run (yet, or any more). Returns it if it does.
+    async fn delete_unguarded(&self) -> Result<Option<Value>, Status> {
+        let collection = self.endpoint.stored("delete")?;
+        let mut tries = 1;
+        loop {
+            let (namespace, name) = (self.call.namespace, self.call.name);
+            let pod = self.registry.current(self.endpoint, collection, namespace, name).await?.value();
+            let deleted = match (pods::is_active(&pod), pods::phase(&pod)) {
+                (true, "Pending") => self.delete(&self.at_version(&pod)).await,
+                (true, _) => return Ok(Some(pod)),
+                (false, _) => self.delete(&self.options).await,
+            };
+            match deleted {
+                Err(status) if self.may_retry(&status) && tries < TRIES => tries += 1,
+                done => return done.map(|()| None),
+            }
+        }
+    }
+
+    /// Whether an error comes from a version that the client did not name.
+    fn may_retry(&self, error: &Status) -> bool {
+        error.reason == Reason::Conflict && self.options.resource_version.is_none()
+    }
+
+    /// The options, for exactly this version of the pod unless the client names one.
+    fn at_version(&self, pod: &Value) -> DeleteOptions {
+        let mut options = self.options.clone();
+        options.resource_version.get_or_insert_with(|| pod.str_at("metadata.resourceVersion").to_owned());
+        options
+    }
+
+    /// Shows on the pod what happens to it, then deletes it.
+    async fn delete(&self, options: &DeleteOptions) -> Result<(), Status> {
+        let mut options = options.clone();
+        if !options.dry_run {
+            let version = self.mark(&options).await?;
+            if let Some(expected) = &mut options.resource_version {
+                *expected = version;
+            }
+        }
+        self.registry.delete(self.endpoint, &self.call, &options).await.map(drop)
+    }
+
+    /// Marks the pod; returns its new version.
+    async fn mark(&self, options: &DeleteOptions) -> Result<String, Status> {
+        let server = User::server();
+        let call = Call { user: &server, subresource: "status", ..self.call };
+        let now = self.registry.clock.now_seconds().to_string();
+        let mut mark = |old: &Value| {
+            check_preconditions(old, options)?;
+            let mut pod = old.clone();
+            // What changed in between does not matter, unless the client says so.
+            if options.resource_version.is_none() {
+                pod.entry("metadata").remove("resourceVersion");
+            }
+            let generation = old.at("metadata.generation").as_i64().unwrap_or(0);
+            let condition = value!({
+                "type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI",
+                "message": "Eviction API: evicting", "lastTransitionTime": now.as_str(),
+                "observedGeneration": generation,
+            });
+            set_condition(&mut pod, condition);
+            Ok(pod)
+        };
+        let marked = self.registry.modify(self.endpoint, &call, Change::STATUS, &mut mark).await?;
+        Ok(match marked.body {
+            AnswerBody::Version(version) => version.resource_version().to_string(),
+            AnswerBody::Value(pod) => pod.str_at("metadata.resourceVersion").to_owned(),
+            _ => String::new(),
+        })
+    }
+}
+
+fn check_preconditions(pod: &Value, options: &DeleteOptions) -> Result<(), Status> {
+    let check = |what: &str, member: &str, wanted: &Option<String>, how: &str| {
+        let found = pod.at("metadata").str_at(member);
+        match wanted.as_deref().filter(|wanted| !wanted.is_empty() && *wanted != found) {
+            None => Ok(()),
+            Some(wanted) => {
+                let why = format!(
+                    "the {what} in the precondition ({wanted}) does not match the {what} in record ({found}). The \
+                     object might have been {how}"
+                );
+                Err(Status::conflict("", "Pod", pod.str_at("metadata.name"), &why))
+            }
         }
     };
-    let server = User::server();
-    let call = Call { user: &server, name: budget.name(), subresource: "status", ..*call };
-    let now = registry.clock.now_seconds().to_string();
-    let mut spend = |old: &Value| spent(old, budget.name(), pod.str_at("metadata.name"), &now);
-    registry.modify(&endpoint, &call, Change::STATUS, &mut spend).await.map(|_| ())
-}
-
-/// The budget with one disruption less, which goes to the pod.
-fn spent(old: &Value, budget: &str, pod: &str, now: &str) -> Result<Value, Status> {
-    let status = old.get("status");
-    if status.get("observedGeneration").as_i64() < old.at("metadata.generation").as_i64() {
-        return Err(refusal(budget, "is still being processed by the server."));
-    }
-    let allowed = status.get("disruptionsAllowed").as_i64().unwrap_or(0);
-    if allowed <= 0 {
-        let number = |member: &str| status.get(member).as_i64().unwrap_or(0);
-        let (desired, healthy) = (number("desiredHealthy"), number("currentHealthy"));
-        let why = format!("needs {desired} healthy pods and has {healthy} currently");
-        return Err(refusal(budget, &why));
-    }
-    let mut object = old.clone();
-    // Another eviction may come first; the rest of the budget can still be used.
-    object.entry("metadata").remove("resourceVersion");
-    let status = object.entry("status");
-    status.set("disruptionsAllowed", allowed - 1);
-    status.entry("disruptedPods").set(pod.to_owned(), now);
-    Ok(object)
-}
-
-fn refusal(budget: &str, why: &str) -> Status {
-    let mut status =
-        Status::too_many_requests("Cannot evict pod as it would violate the pod's disruption budget.", 0);
-    let cause = object::Cause {
-        reason: "DisruptionBudget".into(),
-        message: format!("The disruption budget {budget} {why}"),
-        field: String::new(),
-    };
-    status.details.get_or_insert_default().causes.push(cause);
-    status
+    check("UID", "uid", &options.uid, "deleted and then recreated")?;
+    check("ResourceVersion", "resourceVersion", &options.resource_version, "modified")
 }
