@@ -9,11 +9,10 @@ use client::{DeleteOptions, Identified, Informer, LeanPod, Patch, ResourceType, 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Node, PodCondition};
 use object::ObjectKey;
-use semantics::conditions;
 use serde_json::json;
 use std::time::Duration;
 
-use crate::framework::{Action, Controller, Look, Plan, Wiring, api_time, sort_by_age};
+use crate::framework::{Action, Controller, Look, Plan, Wiring, sort_by_age};
 use crate::pods;
 
 #[cfg(test)]
@@ -121,13 +120,16 @@ fn plan(snapshot: &Snapshot, now: Timestamp) -> Plan {
     let mut plan = Plan::default();
     match snapshot {
         Snapshot::Unscheduled(pod) => {
-            if pods::is_terminating(pod) && pods::node_name(pod).is_empty() {
+            if semantics::pods::is_deleting(&**pod) && pods::node_name(&**pod).is_empty() {
+                if !pods::is_terminal(&**pod) {
+                    plan.then(fail(pod, None));
+                }
                 plan.then(end(pod));
             }
         }
         Snapshot::Orphans { confirmed: true, pods, .. } => {
             let running = pods.iter().filter(|pod| !pods::is_terminal(pod));
-            plan.together(running.map(|pod| fail(pod, now)).collect());
+            plan.together(running.map(|pod| fail(pod, lost_its_node(pod, now))).collect());
             plan.together(pods.iter().map(|pod| end(pod)).collect());
         }
         Snapshot::Orphans { since, confirmed: false, .. } => {
@@ -153,22 +155,20 @@ fn end(pod: &LeanPod) -> Action {
     Action::Delete { resource, key: key_of(pod), options, announcement: None }
 }
 
-/// Marks the pod as failed, with a reason, for those who wait for it.
-fn fail(pod: &LeanPod, now: Timestamp) -> Action {
-    let condition = PodCondition {
-        type_: "DisruptionTarget".into(),
-        status: conditions::TRUE.into(),
-        reason: Some("DeletionByPodGC".into()),
-        message: Some("PodGC: node no longer exists".into()),
-        last_transition_time: Some(api_time(now)),
-        ..PodCondition::default()
-    };
+/// Marks a pod as failed for those who wait for it, and shows why if it was disrupted.
+fn fail(pod: &LeanPod, disruption: Option<PodCondition>) -> Action {
+    let mut status = json!({"phase": "Failed"});
+    if let Some(condition) = disruption {
+        status["conditions"] = json!([condition]);
+    }
     Action::Patch {
         resource: ResourceType::of::<LeanPod>(),
         key: key_of(pod),
         subresource: "status",
-        patch: Patch::Strategic(json!({
-            "metadata": {"uid": pod.uid()}, "status": {"phase": "Failed", "conditions": [condition]},
-        })),
+        patch: Patch::Strategic(json!({"metadata": {"uid": pod.uid()}, "status": status})),
     }
+}
+
+fn lost_its_node(pod: &LeanPod, now: Timestamp) -> Option<PodCondition> {
+    Some(pods::disruption(pod, "DeletionByPodGC", "PodGC: node no longer exists", now))
 }

@@ -10,12 +10,12 @@ use client::{
     EventType, Identified, Informer, LeanPod, Patch, ResourceType, key_of, reference_to, version_of,
 };
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::core::v1::{Node, PodCondition};
+use k8s_openapi::api::core::v1::Node;
 use object::ObjectKey;
-use semantics::{Effect, Taint, Toleration, conditions};
+use semantics::{Effect, Taint, Toleration};
 use serde_json::json;
 
-use crate::framework::{Action, Controller, Look, Note, Plan, Wiring, api_time};
+use crate::framework::{Action, Controller, Look, Note, Plan, Wiring};
 use crate::pods;
 
 #[cfg(test)]
@@ -138,14 +138,8 @@ fn tolerated(pod: &LeanPod, taints: &[Taint]) -> Tolerated {
 
 /// Shows users of the pod that it did not fail by itself.
 fn disrupted(pod: &LeanPod, now: Timestamp) -> Action {
-    let condition = PodCondition {
-        type_: "DisruptionTarget".into(),
-        status: conditions::TRUE.into(),
-        reason: Some("DeletionByTaintManager".into()),
-        message: Some("Taint manager: deleting due to NoExecute taint".into()),
-        last_transition_time: Some(api_time(now)),
-        ..PodCondition::default()
-    };
+    let message = "Taint manager: deleting due to NoExecute taint";
+    let condition = pods::disruption(pod, "DeletionByTaintManager", message, now);
     Action::Patch {
         resource: ResourceType::of::<LeanPod>(),
         key: key_of(pod),

@@ -17,7 +17,6 @@ use crate::pods;
 
 /// How long a pod may be the target of a disruption without being deleted.
 const STALE_AFTER: SignedDuration = SignedDuration::from_mins(2);
-const DISRUPTION_TARGET: &str = "DisruptionTarget";
 
 /// The inputs of a decision.
 #[derive(Debug)]
@@ -93,7 +92,7 @@ pub(super) fn stale_at(pod: &LeanPod) -> Option<Timestamp> {
     if semantics::pods::is_deleting(pod) || pods::is_terminal(pod) {
         return None;
     }
-    let condition = conditions::of(pod, DISRUPTION_TARGET);
+    let condition = conditions::of(pod, pods::DISRUPTION_TARGET);
     // A kubelet may take any time until it lets the pod end.
     let counts = condition.field("status").text() == conditions::TRUE
         && condition.field("reason").text() != "TerminationByKubelet";
@@ -104,8 +103,8 @@ pub(super) fn stale_at(pod: &LeanPod) -> Option<Timestamp> {
 /// Shows that the disruption did not come.
 fn spared(pod: &LeanPod, now: Timestamp) -> Action {
     let condition = json!({
-        "type": DISRUPTION_TARGET, "status": conditions::FALSE, "lastTransitionTime": api_time(now),
-        "reason": null, "message": null, "observedGeneration": null,
+        "type": pods::DISRUPTION_TARGET, "status": conditions::FALSE, "lastTransitionTime": api_time(now),
+        "reason": null, "message": null, "observedGeneration": pod.metadata.generation,
     });
     Action::Patch {
         resource: ResourceType::of::<LeanPod>(),

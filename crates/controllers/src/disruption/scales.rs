@@ -113,7 +113,8 @@ impl Scales {
         key: &ObjectKey,
         live: &mut Live,
     ) -> Option<Result<Option<Scale>, String>> {
-        let resource = match scaled_resource(owner, &*live.served()?) {
+        let served = live.served()?;
+        let resource = match scaled_resource(owner, &served) {
             Ok(resource) => resource,
             Err(why) => return Some(Err(why)),
         };

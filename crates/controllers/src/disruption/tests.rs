@@ -210,7 +210,8 @@ fn events_are_told_once() {
 /// A pod with the condition DisruptionTarget.
 fn target(status: &str, reason: &str, seconds_ago: i64, phase: &str, name: &str) -> Arc<LeanPod> {
     let mut pod = serde_json::to_value(Pod::default()).unwrap();
-    pod["metadata"] = json!({"name": name, "namespace": "shop", "uid": "u", "resourceVersion": "7"});
+    pod["metadata"] =
+        json!({"name": name, "namespace": "shop", "uid": "u", "resourceVersion": "7", "generation": 3});
     if name.contains("going") {
         pod["metadata"]["deletionTimestamp"] = NOW.into();
     }
@@ -242,7 +243,7 @@ fn a_disruption_that_does_not_come_is_forgotten() {
                 panic!("{plan:?}")
             };
             let condition = json!({"type": "DisruptionTarget", "status": "False", "lastTransitionTime": NOW,
-                "reason": null, "message": null, "observedGeneration": null});
+                "reason": null, "message": null, "observedGeneration": 3});
             assert_eq!(patch["status"], json!({"conditions": [condition]}));
             assert_eq!(patch["metadata"], json!({"uid": "u", "resourceVersion": "7"}));
         }

@@ -11,6 +11,7 @@ fn pod(name: &str, node: &str, phase: &str, deleting: bool) -> Arc<LeanPod> {
     let mut pod = Pod::default();
     pod.metadata.name = Some(name.into());
     pod.metadata.uid = Some(format!("uid-{name}"));
+    pod.metadata.generation = Some(4);
     pod.metadata.deletion_timestamp = deleting.then(|| Time(now()));
     pod.spec.get_or_insert_default().node_name = Some(node.into()).filter(|node: &String| !node.is_empty());
     pod.status.get_or_insert_default().phase = Some(phase.into());
@@ -35,6 +36,11 @@ fn pods_of_a_lost_node_fail_and_go() {
     let pods = vec![pod("a", "gone", "Running", false), pod("b", "gone", "Succeeded", false)];
     let lost = Snapshot::Orphans { since: now() - SignedDuration::from_secs(41), confirmed: true, pods };
     assert_eq!(done(&lost), ["patch a", "delete a 0", "delete b 0"]);
+    let plan = plan(&lost, now());
+    let Action::Patch { patch: Patch::Strategic(patch), .. } = plan.actions()[0] else { panic!("{plan:?}") };
+    let condition = json!({"type": "DisruptionTarget", "status": "True", "reason": "DeletionByPodGC",
+        "message": "PodGC: node no longer exists", "observedGeneration": 4, "lastTransitionTime": now().to_string()});
+    assert_eq!(patch["status"], json!({"phase": "Failed", "conditions": [condition]}));
 }
 
 #[test]
@@ -47,7 +53,8 @@ fn a_node_that_is_only_just_missing_gets_time() {
 
 #[test]
 fn deleted_pods_without_a_node_go_at_once() {
-    assert_eq!(done(&Snapshot::Unscheduled(pod("a", "", "Pending", true))), ["delete a 0"]);
+    assert_eq!(done(&Snapshot::Unscheduled(pod("a", "", "Pending", true))), ["patch a", "delete a 0"]);
+    assert_eq!(done(&Snapshot::Unscheduled(pod("a", "", "Failed", true))), ["delete a 0"]);
     assert!(done(&Snapshot::Unscheduled(pod("a", "", "Pending", false))).is_empty());
     assert!(done(&Snapshot::Unscheduled(pod("a", "n", "Pending", true))).is_empty());
 }

@@ -1,6 +1,7 @@
 use k8s_openapi::api::core::v1::{Pod, Toleration};
 
 use super::*;
+use crate::framework::api_time;
 
 fn now() -> Timestamp {
     "2026-01-01T01:00:00Z".parse().unwrap()
@@ -58,6 +59,28 @@ fn pods_go_when_their_tolerance_ends() {
             assert_eq!(done, ["record TaintManagerEviction", "patch Pod shop/web", "delete Pod shop/web"]);
         }
     }
+}
+
+#[test]
+fn the_pod_shows_why_it_goes() {
+    let mut evicted = snapshot(vec![], &["a"], 0);
+    let told = |snapshot: &Snapshot, now| {
+        let plan = plan(snapshot, now);
+        let Action::Patch { patch: Patch::Strategic(patch), .. } = plan.actions()[1] else {
+            panic!("{plan:?}")
+        };
+        patch["status"]["conditions"][0].clone()
+    };
+    Arc::make_mut(&mut evicted.pod).metadata.generation = Some(4);
+    let condition = told(&evicted, now());
+    let expected = json!({"type": "DisruptionTarget", "status": "True", "reason": "DeletionByTaintManager",
+        "message": "Taint manager: deleting due to NoExecute taint", "observedGeneration": 4,
+        "lastTransitionTime": now().to_string()});
+    assert_eq!(condition, expected);
+    // It was disrupted before, and was not deleted: that is when it began.
+    let status = serde_json::from_value(json!({"conditions": [condition]})).unwrap();
+    Arc::make_mut(&mut evicted.pod).status = Some(status);
+    assert_eq!(told(&evicted, now() + SignedDuration::from_secs(5)), expected);
 }
 
 #[test]
