@@ -17,6 +17,7 @@ use crate::{Accounts, Config, Context, Metrics};
 mod cronjobs;
 mod jobs;
 mod migration;
+mod disruption;
 mod quota;
 mod real;
 mod replication;

@@ -13,6 +13,7 @@ mod definitions;
 mod delete;
 mod devices;
 mod events;
+mod evictions;
 mod fields;
 mod full_disk;
 mod heavy;

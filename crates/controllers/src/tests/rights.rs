@@ -422,6 +422,8 @@ async fn rights_for_rare_cases_are_there() {
     use apiserver::authz::{Attributes, Target};
     let server = TestServer::start().await;
     for (account, verb, group, resource, subresource) in [
+        ("disruption-controller", "patch", "", "pods", "status"),
+        ("disruption-controller", "get", "example.com", "fleets", "scale"),
         ("pod-garbage-collector", "get", "", "nodes", ""),
         ("pod-garbage-collector", "patch", "", "pods", "status"),
         ("certificate-controller", "delete", "certificates.k8s.io", "certificatesigningrequests", ""),
