@@ -15,9 +15,9 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use crate::{Accounts, Config, Context, Metrics};
 
 mod cronjobs;
+mod disruption;
 mod jobs;
 mod migration;
-mod disruption;
 mod quota;
 mod real;
 mod replication;
