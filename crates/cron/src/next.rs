@@ -32,7 +32,7 @@ impl Schedule {
                 let zone = self.zone.as_ref().unwrap_or(local);
                 // The second after it is the first that counts.
                 let mut walk = Walk { zone, at: after.as_second() + 1, is_rounded: false };
-                walk.to_next(fields)?;
+                walk.find_next(fields)?;
                 Timestamp::from_second(walk.at).ok()
             }
         }
@@ -56,13 +56,13 @@ enum Found {
 }
 
 impl Walk<'_> {
-    fn to_next(&mut self, fields: &Fields) -> Option<()> {
+    fn find_next(&mut self, fields: &Fields) -> Option<()> {
         let year_max = self.local()?.year() + YEARS_MAX;
         while self.local()?.year() <= year_max {
-            if self.to_month(fields)? == Found::Match
-                && self.to_day(fields)? == Found::Match
-                && self.to_hour(fields)? == Found::Match
-                && self.to_minute(fields)? == Found::Match
+            if self.find_month(fields)? == Found::Match
+                && self.find_day(fields)? == Found::Match
+                && self.find_hour(fields)? == Found::Match
+                && self.find_minute(fields)? == Found::Match
             {
                 return Some(());
             }
@@ -70,7 +70,7 @@ impl Walk<'_> {
         None
     }
 
-    fn to_month(&mut self, fields: &Fields) -> Option<Found> {
+    fn find_month(&mut self, fields: &Fields) -> Option<Found> {
         while !fields.months.contain(self.local()?.month()) {
             let mut month = self.local()?;
             if !std::mem::replace(&mut self.is_rounded, true) {
@@ -84,7 +84,7 @@ impl Walk<'_> {
         Some(Found::Match)
     }
 
-    fn to_day(&mut self, fields: &Fields) -> Option<Found> {
+    fn find_day(&mut self, fields: &Fields) -> Option<Found> {
         while !matches_day(fields, self.local()?.date()) {
             let mut day = self.local()?;
             if !std::mem::replace(&mut self.is_rounded, true) {
@@ -106,7 +106,7 @@ impl Walk<'_> {
         Some(Found::Match)
     }
 
-    fn to_hour(&mut self, fields: &Fields) -> Option<Found> {
+    fn find_hour(&mut self, fields: &Fields) -> Option<Found> {
         while !fields.hours.contain(self.local()?.hour()) {
             if !std::mem::replace(&mut self.is_rounded, true) {
                 let now = self.local()?;
@@ -121,7 +121,7 @@ impl Walk<'_> {
     }
 
     /// To the first second of a minute that matches.
-    fn to_minute(&mut self, fields: &Fields) -> Option<Found> {
+    fn find_minute(&mut self, fields: &Fields) -> Option<Found> {
         while !fields.minutes.contain(self.local()?.minute()) {
             if !std::mem::replace(&mut self.is_rounded, true) {
                 self.at -= self.at.rem_euclid(MINUTE);

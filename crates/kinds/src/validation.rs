@@ -12,7 +12,6 @@ mod cluster_trust_bundle;
 mod conditions;
 mod config;
 mod controller_revision;
-mod cron;
 mod cron_job;
 mod csi_driver;
 mod csi_node;

