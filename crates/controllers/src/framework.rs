@@ -43,6 +43,9 @@ pub(crate) use runner::run;
 pub(crate) use semantics::controller_of;
 pub(crate) use wiring::Wiring;
 
+/// Takes note of what became of a plan: how long it took to look, plan and write, and whether all of it succeeded.
+pub(crate) type Measurement = Box<dyn FnOnce(Duration, bool) + Send>;
+
 /// One controller.
 pub(crate) trait Controller: Sized + Send + Sync + 'static {
     /// The name in logs and as the source of events; upstream's.
@@ -72,6 +75,11 @@ pub(crate) trait Controller: Sized + Send + Sync + 'static {
 
     /// Decides what to do.
     fn plan(snapshot: &Self::Snapshot, now: Timestamp) -> Plan;
+
+    /// Prepares to measure a plan, for metrics that only this controller has. A plan without actions is measured, too.
+    fn measure(&self, _snapshot: &Self::Snapshot, _plan: &Plan) -> Option<Measurement> {
+        None
+    }
 
     /// Decides what to do about failed actions, before the key is planned again: usually a condition and an event that
     /// report them.

@@ -26,7 +26,9 @@ use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
 use object::ObjectKey;
 
-use crate::framework::{Controller, Failure, Look, Plan, Wiring, owner_key, woken_by_owned};
+use crate::framework::{
+    Controller, Failure, Look, Measurement, Plan, Wiring, owner_key, woken_by_owned,
+};
 use crate::pods;
 
 mod backoff;
@@ -79,6 +81,7 @@ pub(crate) enum Snapshot {
 pub(crate) struct JobController {
     jobs: Arc<Informer<Job>>,
     pods: Arc<Informer<LeanPod>>,
+    metrics: JobMetrics,
 }
 
 impl Controller for JobController {
@@ -112,7 +115,8 @@ impl Controller for JobController {
             keys.extend(pod.map(|_| Key::Orphan(change.key.clone())));
             keys
         });
-        JobController { jobs, pods }
+        let metrics = wiring.metrics().jobs.clone();
+        JobController { jobs, pods, metrics }
     }
 
     fn observe(&self, key: &Key, look: &mut Look<'_, Backoff>) -> Option<Snapshot> {
@@ -136,6 +140,13 @@ impl Controller for JobController {
         match snapshot {
             Snapshot::Job(snapshot) => plan::plan(snapshot, now),
             Snapshot::Orphan(orphan) => orphan.plan(),
+        }
+    }
+
+    fn measure(&self, snapshot: &Snapshot, plan: &Plan) -> Option<Measurement> {
+        match snapshot {
+            Snapshot::Job(snapshot) => self.metrics.sync(&snapshot.job, plan),
+            Snapshot::Orphan(_) => None,
         }
     }
 

@@ -65,6 +65,11 @@ impl Plan {
         self.steps.is_empty()
     }
 
+    /// Whether one of its actions is of a certain kind.
+    pub(crate) fn has(&self, is_it: impl FnMut(&Action) -> bool) -> bool {
+        self.steps.iter().flat_map(|step| &step.actions).any(is_it)
+    }
+
     /// All actions in order.
     #[cfg(test)]
     pub(crate) fn actions(&self) -> Vec<&Action> {

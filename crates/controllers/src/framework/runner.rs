@@ -16,7 +16,7 @@ use super::executor::{Outcome, Pending};
 use super::live::Live;
 use super::memory::Memories;
 use super::wiring::Views;
-use super::{Controller, Executor, Look, Wiring};
+use super::{Controller, Executor, Look, Plan, Wiring};
 use crate::Context;
 
 /// How long a worker waits for the informers to show a plan's writes before it turns to other keys.
@@ -126,8 +126,18 @@ impl<C: Controller> Runner<C> {
     }
 
     async fn reconcile(&self, key: &C::Key) -> Result<(), ClientError> {
+        let begin = Instant::now();
         let Some(snapshot) = self.observe(key).await? else { return Ok(()) };
         let plan = C::plan(&snapshot, self.clock.now());
+        let measurement = self.controller.measure(&snapshot, &plan);
+        let done = self.carry_out(key, &snapshot, plan).await;
+        if let Some(measurement) = measurement {
+            measurement(begin.elapsed(), done.is_ok());
+        }
+        done
+    }
+
+    async fn carry_out(&self, key: &C::Key, snapshot: &C::Snapshot, plan: Plan) -> Result<(), ClientError> {
         if let Some(after) = plan.requeue_after {
             self.queue.add_after(key.clone(), after);
         }
@@ -136,7 +146,7 @@ impl<C: Controller> Runner<C> {
         }
         let Outcome { mut pending, mut failures } = self.executor.run(plan).await;
         if !failures.is_empty() {
-            let remedy = C::recover(&snapshot, &failures, self.clock.now());
+            let remedy = C::recover(snapshot, &failures, self.clock.now());
             let outcome = self.executor.run(remedy).await;
             pending.extend(outcome.pending);
             failures.extend(outcome.failures);

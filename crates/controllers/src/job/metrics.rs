@@ -1,21 +1,24 @@
-//! Metrics of Jobs, under upstream's names. They are counted from changes as they arrive.
+//! Metrics of Jobs, under upstream's names. All but those of syncs are counted from changes as they arrive.
 
 use client::{Change, LeanPod};
 use k8s_openapi::api::batch::v1::Job;
-use metrics::{Counter, Family, Register, Registry};
+use metrics::{Counter, Family, Histogram, Histograms, Register, Registry, exponential_buckets};
 use semantics::conditions;
 
 use super::failure_policy::{Match, matched};
 use super::intervals::Intervals;
-use super::terms::{completions_of_indexed, holds, is_finished, spec};
+use super::terms::{completions_of_indexed, holds, is_finished, is_managed_elsewhere, is_suspended, spec};
 use super::tracked;
+use crate::framework::{Action, Measurement, Plan};
 use crate::pods;
 
 type Labels<const N: usize> = [(&'static str, &'static str); N];
 
 /// The metrics of all Jobs. Clones share them.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct JobMetrics {
+    syncs: Family<Labels<3>, Counter>,
+    sync_seconds: Histograms<Labels<3>>,
     finished: Family<Labels<3>, Counter>,
     managed_elsewhere: Family<[(&'static str, String); 1], Counter>,
     pods_finished: Family<Labels<2>, Counter>,
@@ -35,11 +38,24 @@ const REASONS: [&str; 7] = [
     "SuccessPolicy",
 ];
 
+impl Default for JobMetrics {
+    /// Metrics that nobody sees.
+    fn default() -> JobMetrics {
+        JobMetrics::register(&mut Registry::default())
+    }
+}
+
 impl JobMetrics {
     /// Metrics that are registered with `registry`.
     pub(crate) fn register(registry: &mut Registry) -> JobMetrics {
         let jobs = registry.sub_registry_with_prefix("job_controller");
         JobMetrics {
+            syncs: jobs.add("job_syncs", "The number of job syncs"),
+            sync_seconds: jobs.add_histograms(
+                "job_sync_duration_seconds",
+                "The time it took to sync a job",
+                || Histogram::new(exponential_buckets(0.004, 2.0, 15)),
+            ),
             finished: jobs.add("jobs_finished", "The number of finished jobs"),
             managed_elsewhere: jobs
                 .add("jobs_by_external_controller", "The number of Jobs managed by an external controller"),
@@ -56,12 +72,26 @@ impl JobMetrics {
         }
     }
 
+    /// Measures what is done about a Job. Jobs that have ended or that others manage do not count.
+    pub(super) fn sync(&self, job: &Job, plan: &Plan) -> Option<Measurement> {
+        if is_finished(job) || is_managed_elsewhere(job) {
+            return None;
+        }
+        let (mode, action, all) = (mode(job), action(job, plan), self.clone());
+        Some(Box::new(move |took, is_ok| {
+            let result = if is_ok { "success" } else { "error" };
+            let labels = [("completion_mode", mode), ("result", result), ("action", action)];
+            all.syncs.get_or_create(&labels).inc();
+            all.sync_seconds.get_or_create(&labels).observe(took.as_secs_f64());
+        }))
+    }
+
     /// Counts what a change of a Job shows.
     pub(super) fn job(&self, change: &Change<Job>) {
         let Some(new) = &change.new else { return };
         let Some(old) = &change.old else {
             let manager = spec(new).managed_by.clone();
-            if let Some(manager) = manager.filter(|_| super::terms::is_managed_elsewhere(new)) {
+            if let Some(manager) = manager.filter(|_| is_managed_elsewhere(new)) {
                 self.managed_elsewhere.get_or_create(&[("controller_name", manager)]).inc();
             }
             return;
@@ -105,6 +135,38 @@ impl JobMetrics {
         };
         self.handled_by_policy.get_or_create(&[("action", action)]).inc();
     }
+}
+
+/// What a plan does with the pods of a Job. It is `reconciling` where pods are not brought to the wanted number, because
+/// the Job is being deleted or ends.
+fn action(job: &Job, plan: &Plan) -> &'static str {
+    let is_pod = |action: &Action| match action {
+        Action::Delete { resource, .. } => &*resource.plural == "pods",
+        _ => false,
+    };
+    let is_ending = |action: &Action| match action {
+        Action::Update { object, .. } => object.get::<Job>().is_some_and(ends),
+        _ => false,
+    };
+    if job.metadata.deletion_timestamp.is_some() || ends(job) || plan.has(is_ending) {
+        "reconciling"
+    } else if is_suspended(job) || plan.has(is_pod) {
+        "pods_deleted"
+    } else if plan.has(|action| matches!(action, Action::Create { .. })) {
+        "pods_created"
+    } else {
+        "tracking"
+    }
+}
+
+/// Whether a Job ends for another reason than that as many pods as wanted have succeeded.
+fn ends(job: &Job) -> bool {
+    let conditions = job.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    let mut held = conditions.filter(|condition| condition.status == conditions::TRUE);
+    held.any(|condition| {
+        matches!(&*condition.type_, "FailureTarget" | "SuccessCriteriaMet")
+            && condition.reason.as_deref() != Some("CompletionsReached")
+    })
 }
 
 fn mode(job: &Job) -> &'static str {

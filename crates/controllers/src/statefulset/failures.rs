@@ -2,7 +2,7 @@
 
 use client::{EventType, reference_to};
 use jiff::Timestamp;
-use k8s_openapi::api::apps::v1::ControllerRevision;
+use k8s_openapi::api::apps::v1::{ControllerRevision, StatefulSet};
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
@@ -30,10 +30,17 @@ pub(super) fn recover(snapshot: &Snapshot, failures: &[Failure], now: Timestamp)
         let mut changed = set.clone();
         *changed.status.get_or_insert_default().collision_count.get_or_insert(0) += 1;
         recovery.then(Action::update_status(changed));
-    } else {
+    } else if !failures.iter().any(is_stale) {
         count(snapshot, &mut recovery, now);
     }
     recovery
+}
+
+/// Whether the status could not be written because the set has changed: the next plan counts anew.
+fn is_stale(failure: &Failure) -> bool {
+    let is_status = matches!(&failure.action, Action::Update { object, subresource: "status" }
+        if object.get::<StatefulSet>().is_some());
+    is_status && failure.error.is_conflict()
 }
 
 /// Whether the name of a new revision is taken by one of another template: the next hash is different.
@@ -90,7 +97,7 @@ fn claim_failed(snapshot: &Snapshot, claim: &str, is_there: bool, why: &str) -> 
 }
 
 /// The pod of a claim: their names end alike.
-fn pod_of(claim: &str, set: &k8s_openapi::api::apps::v1::StatefulSet) -> String {
+fn pod_of(claim: &str, set: &StatefulSet) -> String {
     let ordinal = claim.rsplit('-').next().unwrap_or_default();
     format!("{}-{ordinal}", identity::name_of(set))
 }

@@ -7,6 +7,7 @@ use crate::revisions::HASH_LABEL;
 
 mod claims;
 mod order;
+mod refusals;
 mod updates;
 
 fn now() -> Timestamp {

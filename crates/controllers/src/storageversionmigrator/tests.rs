@@ -252,6 +252,8 @@ fn events_and_what_cannot_be_patched_are_not_migrated() {
             kind: "X".into(),
         };
         let verbs = verbs.iter().map(ToString::to_string).collect();
-        assert_eq!(is_migrated(&ServedResource { resource, namespaced: true, verbs }), expected, "{plural}");
+        let versions = vec!["v1".to_owned()];
+        let served = ServedResource { resource, namespaced: true, verbs, versions, has_scale: false };
+        assert_eq!(is_migrated(&served), expected, "{plural}");
     }
 }

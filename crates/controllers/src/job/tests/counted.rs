@@ -1,5 +1,7 @@
 //! Metrics.
 
+use std::time::Duration;
+
 use ::metrics::Exposition;
 use client::{Change, key_of};
 
@@ -50,5 +52,49 @@ fn what_happens_is_counted_under_upstreams_names() {
         r#"pod_failures_handled_by_failure_policy_total{action="Ignore"} 1"#,
     ] {
         assert!(text.contains(&format!("\njob_controller_{line}\n")), "{line} in {text}");
+    }
+}
+
+#[test]
+fn syncs_are_measured_by_what_they_do() {
+    let plain = || job(json!({}));
+    let suspended = || job(json!({"suspend": true}));
+    let hopeless = || job(json!({"backoffLimit": 0}));
+    let mut deleted = plain();
+    deleted.metadata.deletion_timestamp = Some(Time(start()));
+    let pods = |of: &Job, names: &[&str]| names.iter().map(|name| running(of, name)).collect::<Vec<_>>();
+    for (owner, pods, expected) in [
+        (plain(), vec![], "pods_created"),
+        (plain(), pods(&plain(), &["a"]), "tracking"),
+        (plain(), pods(&plain(), &["a", "b"]), "pods_deleted"),
+        (suspended(), pods(&suspended(), &["a"]), "pods_deleted"),
+        (hopeless(), vec![failed(&hopeless(), "a", 1, 0)], "reconciling"),
+        (deleted.clone(), pods(&deleted, &["a"]), "reconciling"),
+    ] {
+        let exposition = Exposition::default();
+        let metrics = exposition.with(JobMetrics::register);
+        let mut world = World::new(owner).with(pods);
+        let snapshot = world.look();
+        let plan = plan::plan(&snapshot, start());
+        for (took, is_ok) in [(Duration::from_millis(5), true), (Duration::from_secs(1), false)] {
+            metrics.sync(&snapshot.job, &plan).unwrap()(took, is_ok);
+        }
+        let text = exposition.text();
+        for (result, seconds) in [("success", "0.005"), ("error", "1")] {
+            let labels = format!(r#"completion_mode="NonIndexed",result="{result}",action="{expected}""#);
+            for line in [
+                format!("job_syncs_total{{{labels}}} 1\n"),
+                format!("job_sync_duration_seconds_count{{{labels}}} 1\n"),
+                format!("job_sync_duration_seconds_sum{{{labels}}} {seconds}"),
+            ] {
+                assert!(text.contains(&format!("\njob_controller_{line}")), "{line} in {text}");
+            }
+        }
+    }
+    let mut ended = plain();
+    let complete = json!({"conditions": [{"type": "Complete", "status": "True"}]});
+    ended.status = Some(serde_json::from_value(complete).unwrap());
+    for ignored in [ended, job(json!({"managedBy": "example.com/queue"}))] {
+        assert!(JobMetrics::default().sync(&ignored, &Plan::default()).is_none());
     }
 }

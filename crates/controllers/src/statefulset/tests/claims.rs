@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn claiming(replicas: i32, deleted: &str, scaled: &str) -> StatefulSet {
+pub(super) fn claiming(replicas: i32, deleted: &str, scaled: &str) -> StatefulSet {
     set(json!({
         "replicas": replicas,
         "persistentVolumeClaimRetentionPolicy": {"whenDeleted": deleted, "whenScaled": scaled},
@@ -24,7 +24,7 @@ fn owner(text: &str) -> Value {
 }
 
 /// A snapshot with claims written `ORDINAL:OWNER,OWNER`; pods have the volumes.
-fn with_claims(set: StatefulSet, pods: &str, claims: &str) -> Snapshot {
+pub(super) fn with_claims(set: StatefulSet, pods: &str, claims: &str) -> Snapshot {
     let mut state = snapshot(set, pods);
     for pod in &mut state.pods {
         let ordinal = identity::ordinal(pod).unwrap();
