@@ -26,9 +26,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
 use object::ObjectKey;
 
-use crate::framework::{
-    Controller, Failure, Look, Measurement, Plan, Wiring, owner_key, woken_by_owned,
-};
+use crate::framework::{Controller, Failure, Look, Measurement, Plan, Wiring, owner_key, woken_by_owned};
 use crate::pods;
 
 mod backoff;

@@ -30,6 +30,8 @@ mod clean_up;
 mod cni;
 #[path = "cluster/commands.rs"]
 mod commands;
+#[path = "cluster/cron_jobs.rs"]
+mod cron_jobs;
 #[path = "cluster/custom_resources.rs"]
 mod custom_resources;
 #[path = "cluster/deployment.rs"]
@@ -38,6 +40,8 @@ mod deployment;
 mod dns;
 #[path = "cluster/dns_hosts.rs"]
 mod dns_hosts;
+#[path = "cluster/drain.rs"]
+mod drain;
 #[path = "cluster/dual_stack.rs"]
 mod dual_stack;
 #[path = "cluster/environment.rs"]
@@ -128,6 +132,8 @@ fn main() {
         replication::trials(&shared),
         apps::trials(&shared),
         jobs::trials(&shared),
+        cron_jobs::trials(&shared),
+        drain::trials(),
         addresses::trials(),
         admission::trials(),
         webhooks::trials(),

@@ -7,8 +7,14 @@
 
 #![allow(clippy::unwrap_used, reason = "all of this is tests, but none of them is a #[test] function")]
 
+#[path = "cluster/batch.rs"]
+mod batch;
 #[path = "cluster/components.rs"]
 mod components;
+#[path = "cluster/counts.rs"]
+mod counts;
+#[path = "cluster/deeds.rs"]
+mod deeds;
 #[path = "cluster/entropy.rs"]
 mod entropy;
 #[path = "cluster/invariants.rs"]
@@ -17,6 +23,8 @@ mod invariants;
 mod model;
 #[path = "cluster/peace.rs"]
 mod peace;
+#[path = "cluster/promises.rs"]
+mod promises;
 #[path = "cluster/replay.rs"]
 mod replay;
 #[path = "cluster/scenario.rs"]

@@ -83,6 +83,7 @@ async fn evictions_go_on_as_replacements_become_ready() {
 
     cluster.client.create(&web("one", 3)).await.unwrap();
     shows(&cluster, "web", "0/1 of 3, 0 InsufficientPods").await;
+    cluster.until::<Pod>("three pods", |pods| pods.len() == 3).await;
     let first = pods(&cluster, "web").await;
     for pod in &first {
         cluster.run_pod(pod).await;
@@ -117,10 +118,18 @@ async fn evictions_go_on_as_replacements_become_ready() {
 
 /// A pod of the given controller.
 async fn owned(cluster: &RealCluster, name: &str, owner: Json) {
+    held(cluster, name, owner, &[]).await;
+}
+
+/// The same, with finalizers.
+async fn held(cluster: &RealCluster, name: &str, owner: Json, finalizers: &[&str]) {
     let mut owner = owner;
     owner["controller"] = true.into();
     let pod = json!({
-        "metadata": {"name": name, "namespace": "default", "labels": {"app": "fleet"}, "ownerReferences": [owner]},
+        "metadata": {
+            "name": name, "namespace": "default", "labels": {"app": "fleet"}, "ownerReferences": [owner],
+            "finalizers": finalizers,
+        },
         "spec": {"containers": [{"name": "c", "image": "i"}]},
     });
     create::<Pod>(cluster, pod).await;
@@ -198,8 +207,9 @@ async fn controllers_of_any_kind_have_scales_or_the_budget_says_that_it_failed()
     assert_eq!(causes[0].message, text);
     remove(&cluster, "d").await;
     shows(&cluster, "fleet", "3/2 of 4, 1 SufficientPods").await;
-    owned(&cluster, "d", json!({"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "gone", "uid": "u"}))
-        .await;
+    // The garbage collector deletes it, but it stays.
+    let gone = json!({"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "gone", "uid": "u"});
+    held(&cluster, "d", gone, &["example.com/stays"]).await;
     fails(&cluster, "found no controllers for pod \"d\"").await;
     assert_eq!(cluster.log.refused(), Vec::<String>::new());
     cluster.log.granted(&["disruption-controller get fleets/scale"]).await;

@@ -8,6 +8,7 @@ use object::Value;
 use parking_lot::Mutex;
 use simulation::{Change, Journal, Observer};
 
+use crate::counts::{Counts, ordinal};
 use crate::model::{
     Model, amount, controller, has_condition, is_active, is_deleting, is_over, name, number, request, uid,
 };
@@ -32,6 +33,7 @@ pub(crate) struct Invariants {
     wishes: BTreeMap<String, Wishes>,
     /// How many available pods each Deployment must keep, by UID.
     floors: BTreeMap<String, i64>,
+    counts: Counts,
 }
 
 /// The desired state, current and previous.
@@ -66,6 +68,7 @@ impl Observer for Invariants {
             seen.writes.push(change.key.clone());
         }
         let model = &seen.model;
+        self.counts.check(model, change)?;
         if change.is_in("pods") {
             check_identity(change)?;
             check_capacity(model, change)?;
@@ -75,6 +78,12 @@ impl Observer for Invariants {
             self.check_surge(model, change)
         } else if change.is_in("deployments") {
             self.note_deployment(change);
+            Ok(())
+        } else if change.is_in("statefulsets") {
+            self.note_wish(change, "spec.replicas");
+            Ok(())
+        } else if change.is_in("jobs") {
+            self.note_wish(change, "spec.parallelism");
             Ok(())
         } else {
             Ok(())
@@ -127,19 +136,43 @@ fn check_capacity(model: &Model, change: &Change) -> Result<(), String> {
     Ok(())
 }
 
+/// A StatefulSet creates no pod beyond the last ordinal that is wanted.
+fn check_ordinal(model: &Model, pod: &Value, most: i64) -> Result<(), String> {
+    let Some((set, ordinal)) = ordinal(model, pod) else { return Ok(()) };
+    let end = number(set, "spec.ordinals.start") + most;
+    if ordinal < end {
+        Ok(())
+    } else {
+        Err(format!("pod {} was created, ordinals end before {end}", name(pod)))
+    }
+}
+
 impl Invariants {
     pub(crate) fn new(journal: Journal, seen: Arc<Mutex<Seen>>, is_calm: bool) -> Invariants {
-        Invariants { seen, journal, is_calm, wishes: BTreeMap::new(), floors: BTreeMap::new() }
+        let counts = Counts::new(journal.clone());
+        Invariants { seen, journal, is_calm, wishes: BTreeMap::new(), floors: BTreeMap::new(), counts }
+    }
+
+    /// How many pods an object wants.
+    fn note_wish(&mut self, change: &Change, field: &str) {
+        let object = change.object();
+        if change.new.is_null() {
+            self.wishes.remove(uid(object));
+        } else {
+            self.wishes.entry(uid(object).to_owned()).or_default().set(number(object, field), change.at);
+        }
     }
 
     /// Controllers create no more pods than desired, except for those whose creation they cannot know about.
     fn check_number(&self, model: &Model, change: &Change) -> Result<(), String> {
         let Some(owner) = controller(&change.new).filter(|_| change.old.is_null()) else { return Ok(()) };
-        if owner.str_at("kind") != "ReplicaSet" {
-            return Ok(());
-        }
-        let owner_uid = owner.str_at("uid");
+        let (kind, owner_uid) = (owner.str_at("kind"), owner.str_at("uid"));
         let Some(wishes) = self.wishes.get(owner_uid) else { return Ok(()) };
+        match kind {
+            "ReplicaSet" | "Job" => {}
+            "StatefulSet" => return check_ordinal(model, &change.new, wishes.most(change.at)),
+            _ => return Ok(()),
+        }
         let pods = model.all("pods").filter(|pod| {
             is_active(pod) && controller(pod).is_some_and(|owner| owner.str_at("uid") == owner_uid)
         });
@@ -151,9 +184,7 @@ impl Invariants {
         let (pods, unknown, most) = (pods.count(), unknown.count(), wishes.most(change.at));
         if pods as i64 > most + unknown as i64 {
             let owner = owner.str_at("name");
-            return Err(format!(
-                "ReplicaSet {owner} has {pods} pods; {most} were wanted, {unknown} got lost"
-            ));
+            return Err(format!("{kind} {owner} has {pods} pods; {most} were wanted, {unknown} got lost"));
         }
         Ok(())
     }

@@ -5,11 +5,17 @@ use std::time::Duration;
 
 use object::Value;
 
-use crate::model::{Model, controller, has_condition, is_active, is_deleting, matches, name, number, uid};
+use crate::components;
+use crate::model::{
+    Model, controller, has_condition, is_active, is_deleting, is_over, matches, name, number, uid,
+};
+use crate::promises;
 use crate::scenario::Cluster;
 
-/// The time without writes after which the cluster counts as settled.
-const REST: Duration = Duration::from_secs(120);
+/// The time without writes after which the cluster counts as settled: a Job waits for up to ten minutes after failures.
+const REST: Duration = Duration::from_secs(660);
+/// For so long nothing may be written after the controllers have started again.
+const RESTART: Duration = Duration::from_secs(300);
 /// After so long it must have.
 const REST_WITHIN: Duration = Duration::from_secs(3600);
 /// For so long nothing may be written then.
@@ -19,7 +25,7 @@ const QUIET: Duration = Duration::from_secs(900);
 ///
 /// # Errors
 /// The first violation.
-pub(crate) async fn check(cluster: &Cluster) -> Result<(), String> {
+pub(crate) async fn check(cluster: &mut Cluster) -> Result<(), String> {
     let begin = tokio::time::Instant::now();
     loop {
         let writes = writes_during(cluster, REST).await;
@@ -34,16 +40,29 @@ pub(crate) async fn check(cluster: &Cluster) -> Result<(), String> {
     if !writes.is_empty() {
         return Err(format!("nothing happens, and these are written: {}", counted(&writes)));
     }
+    check_restart(cluster).await?;
     if cluster.controllers.is_finished() || cluster.scheduler.is_finished() {
         return Err("a component has ended by itself".to_owned());
     }
     let seen = cluster.seen.lock();
     let model = &seen.model;
-    let wrong: Vec<String> = [deployments, replica_sets, daemon_sets, pods, endpoints, garbage, namespaces]
-        .into_iter()
-        .flat_map(|check| check(model))
-        .collect();
+    let own = [deployments, replica_sets, daemon_sets, pods, endpoints, garbage, namespaces];
+    let checks = own.into_iter().chain(promises::CHECKS);
+    let wrong: Vec<String> = checks.flat_map(|check| check(model)).collect();
     if wrong.is_empty() { Ok(()) } else { Err(wrong.join("; ")) }
+}
+
+/// Controllers that remember nothing look at everything: a second run of a plan does nothing. Events may be told again.
+async fn check_restart(cluster: &mut Cluster) -> Result<(), String> {
+    let next = components::controllers(&cluster.server);
+    std::mem::replace(&mut cluster.controllers, next).kill();
+    let mut writes = writes_during(cluster, RESTART).await;
+    writes.retain(|key| !key.starts_with("events/"));
+    if writes.is_empty() {
+        Ok(())
+    } else {
+        Err(format!("for the second time these are written: {}", counted(&writes)))
+    }
 }
 
 async fn writes_during(cluster: &Cluster, time: Duration) -> Vec<String> {
@@ -113,11 +132,15 @@ fn daemon_sets(model: &Model) -> Vec<String> {
     wrong.collect()
 }
 
-/// Every pod belongs to something and runs somewhere.
+/// Every pod belongs to something and runs somewhere, or is a Job's and over.
 fn pods(model: &Model) -> Vec<String> {
     let mut wrong = Vec::new();
     for pod in model.all("pods") {
         let node = pod.str_at("spec.nodeName");
+        let is_of_job = controller(pod).is_some_and(|owner| owner.str_at("kind") == "Job");
+        if is_of_job && is_over(pod) && !is_deleting(pod) {
+            continue;
+        }
         let has_node = model.get(&format!("minions/{node}")).is_some();
         if is_deleting(pod) || !has_node || !has_condition(pod, "Ready") || controller(pod).is_none() {
             let phase = pod.str_at("status.phase");

@@ -9,7 +9,7 @@ use simulation::{Forgotten, Rates, Server, start_time};
 
 use crate::components::{self, HollowNode, Running};
 use crate::invariants::{Invariants, Seen};
-use crate::{peace, workload};
+use crate::{batch, peace, workload};
 
 /// How long a request is on its way at most, each way, when nothing is wrong. It takes some time even then: otherwise one component
 /// that has not heard of a deletion yet and one that has could undo each other's work without end, in the very moment before the
@@ -118,7 +118,7 @@ impl Scenario {
         workload::run(&mut cluster, self.steps, self.is_calm).await;
         server.journal().note("the workload ends");
         self.make_peace(&mut cluster).await;
-        peace::check(&cluster).await
+        peace::check(&mut cluster).await
     }
 
     /// Faults of every kind, more of some in one seed and of others in another.
@@ -147,6 +147,7 @@ impl Scenario {
         }
         // The last request of a node that is gone for good may have arrived after people had taken it out.
         workload::take_out_strangers(cluster).await;
+        batch::suspend_all(cluster).await;
         cluster.node_cpu_milli = NODE_CPU_MILLI;
         for _ in 0..self.nodes {
             cluster.add_node(false);

@@ -2,18 +2,17 @@
 
 use std::time::Duration;
 
-use client::{ClientError, DeleteOptions, ListOptions, Object, Patch, Propagation};
-use clock::Clock;
+use client::{DeleteOptions, ListOptions};
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet};
 use k8s_openapi::api::core::v1::{Namespace, Node, Pod, Service};
 use object::ObjectKey;
-use serde_json::{Value, json};
+use serde_json::json;
 
+use crate::batch;
 use crate::components::{self, HollowNode};
+use crate::deeds::{again, all, change_any, create, delete, delete_any, namespace, pick, template};
 use crate::scenario::Cluster;
 
-/// The namespace of the workload.
-const NAMESPACES: [&str; 2] = ["default", "blue"];
 const DEPLOYMENTS_MAX: usize = 5;
 const REPLICA_SETS_MAX: usize = 2;
 const DAEMON_SETS: [&str; 2] = ["everywhere", "logging"];
@@ -43,6 +42,9 @@ pub(crate) async fn run(cluster: &mut Cluster, steps: u32, is_calm: bool) {
 /// An action of users.
 async fn people(cluster: &Cluster, step: u32, is_calm: bool) -> String {
     let random = &cluster.random;
+    if random.random_below(3) == 0 {
+        return batch::people(cluster, step, is_calm).await;
+    }
     match random.random_below(if is_calm { 8 } else { 15 }) {
         0..2 => add_deployment(cluster, step).await,
         2..4 => {
@@ -151,21 +153,6 @@ pub(crate) async fn take_out_strangers(cluster: &Cluster) {
     }
 }
 
-fn namespace(random: &Clock) -> &'static str {
-    NAMESPACES[random.random_below(NAMESPACES.len() as u64) as usize]
-}
-
-/// A template of pods that ask for some CPU.
-fn template(app: &str, random: &Clock) -> Value {
-    let cpu = 100 * (1 + random.random_below(3));
-    json!({
-        "metadata": {"labels": {"app": app}},
-        "spec": {"containers": [{
-            "name": "main", "image": "web", "resources": {"requests": {"cpu": format!("{cpu}m"), "memory": "64Mi"}},
-        }]},
-    })
-}
-
 async fn add_deployment(cluster: &Cluster, step: u32) -> String {
     let random = &cluster.random;
     if all::<Deployment>(cluster).await.len() >= DEPLOYMENTS_MAX {
@@ -240,71 +227,5 @@ async fn toggle_namespace(cluster: &Cluster) -> String {
     match found {
         Some(_) => delete::<Namespace>(cluster, &blue).await,
         None => create::<Namespace>(cluster, json!({"metadata": {"name": "blue"}})).await,
-    }
-}
-
-async fn all<K: Object>(cluster: &Cluster) -> Vec<std::sync::Arc<K>> {
-    let list = again(|| async { cluster.server.admin().list::<K>("", &ListOptions::default()).await }).await;
-    let own = |object: &std::sync::Arc<K>| {
-        let meta = object.metadata();
-        NAMESPACES.contains(&meta.namespace.as_deref().unwrap_or_default())
-            && meta.name.as_deref() != Some("kubernetes")
-    };
-    list.items.into_iter().filter(own).collect()
-}
-
-fn pick<'o, K>(objects: &'o [std::sync::Arc<K>], random: &Clock) -> Option<&'o K> {
-    let at = random.random_below(objects.len() as u64) as usize;
-    objects.get(at).map(|object| &**object)
-}
-
-async fn create<K: Object>(cluster: &Cluster, object: Value) -> String {
-    let object: K = serde_json::from_value(object).unwrap();
-    let name = object.metadata().name.clone().unwrap_or_default();
-    match cluster.server.admin().create(&object).await {
-        Ok(_) => format!("create {} {name}", K::KIND),
-        Err(error) => format!("cannot create {} {name}: {error}", K::KIND),
-    }
-}
-
-async fn change_any<K: Object>(cluster: &Cluster, change: Value, what: &str) -> String {
-    let objects = all::<K>(cluster).await;
-    let Some(object) = pick(&objects, &cluster.random) else { return format!("no {} to change", K::KIND) };
-    let key = client::key_of(object);
-    match cluster.server.admin().patch::<K>(&key, "", &Patch::Merge(change)).await {
-        Ok(_) => format!("{} {key} {what}", K::KIND),
-        Err(error) => format!("cannot change {} {key}: {error}", K::KIND),
-    }
-}
-
-async fn delete_any<K: Object>(cluster: &Cluster) -> String {
-    let objects = all::<K>(cluster).await;
-    let Some(object) = pick(&objects, &cluster.random) else { return format!("no {} to delete", K::KIND) };
-    delete::<K>(cluster, &client::key_of(object)).await
-}
-
-async fn delete<K: Object>(cluster: &Cluster, key: &ObjectKey) -> String {
-    let propagation = match cluster.random.random_below(3) {
-        0 => Some(Propagation::Foreground),
-        1 => Some(Propagation::Background),
-        _ => None,
-    };
-    let options = DeleteOptions { propagation, ..DeleteOptions::default() };
-    match cluster.server.admin().delete::<K>(key, &options).await {
-        Ok(()) => format!("delete {} {key} ({propagation:?})", K::KIND),
-        Err(error) => format!("cannot delete {} {key}: {error}", K::KIND),
-    }
-}
-
-/// Asks until the server answers.
-async fn again<T, F>(mut ask: impl FnMut() -> F) -> T
-where
-    F: Future<Output = Result<T, ClientError>>,
-{
-    loop {
-        match ask().await {
-            Ok(answer) => return answer,
-            Err(_) => tokio::time::sleep(Duration::from_millis(500)).await,
-        }
     }
 }

@@ -52,7 +52,8 @@ fn failed_writes_are_told_and_the_status_is_written_nevertheless() {
     let from_five = || set(json!({"ordinals": {"start": 5}}));
     let on_delete = || changed(set(json!({"updateStrategy": {"type": "OnDelete"}})));
     let two_at_once = || {
-        let rolling = json!({"type": "RollingUpdate", "rollingUpdate": {"partition": 0, "maxUnavailable": 2}});
+        let rolling =
+            json!({"type": "RollingUpdate", "rollingUpdate": {"partition": 0, "maxUnavailable": 2}});
         changed(set(json!({"updateStrategy": rolling})))
     };
     for (state, what, error, expected) in [
