@@ -9,6 +9,8 @@
 
 #[path = "cluster/batch.rs"]
 mod batch;
+#[path = "cluster/broken.rs"]
+mod broken;
 #[path = "cluster/components.rs"]
 mod components;
 #[path = "cluster/counts.rs"]
@@ -53,6 +55,7 @@ fn main() {
         seeds.map(|seed| Trial::test(format!("seed_{seed}"), move || holds(seed))).collect();
     trials.push(Trial::test("a_seed_replays_exactly", a_seed_replays_exactly));
     trials.push(Trial::test("a_forgotten_event_is_found", a_forgotten_event_is_found));
+    trials.push(Trial::test("each_rule_can_break", broken::each_rule_can_break));
     trials.push(Trial::test("pods_are_spread", spread::pods_are_spread));
     libtest_mimic::run(&Arguments::from_args(), trials).exit();
 }

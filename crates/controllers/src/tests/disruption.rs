@@ -51,7 +51,7 @@ async fn shows(cluster: &RealCluster, name: &str, expected: &str) -> PodDisrupti
 
 async fn pods(cluster: &RealCluster, app: &str) -> Vec<ObjectKey> {
     let all =
-        cluster.client.list::<Pod>("default", &ListOptions::labels(&format!("app={app}"))).await.unwrap();
+        cluster.client.list::<Pod>("default", &ListOptions::labels(format!("app={app}"))).await.unwrap();
     all.items.iter().map(|pod| client::key_of(&**pod)).collect()
 }
 
