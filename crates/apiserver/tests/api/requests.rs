@@ -281,7 +281,8 @@ async fn a_budget_stops_evictions() {
     call(&server, "POST", PODS, &pod("p")).await.success();
     call(&server, "POST", PODS, &pod("q")).await.success();
     for name in ["p", "q"] {
-        let status = value!({"status": {"phase": "Running"}});
+        let ready = value!([{"type": "Ready", "status": "True"}]);
+        let status = value!({"status": {"phase": "Running", "conditions": ready}});
         call(&server, "PATCH", &format!("{PODS}/{name}/status"), &status).await.success();
     }
     let budgets = "/apis/policy/v1/namespaces/default/poddisruptionbudgets";
