@@ -50,6 +50,7 @@ mod table;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod tokens;
+pub mod usage;
 pub mod user;
 mod websocket;
 
@@ -307,6 +308,11 @@ impl ApiServer {
     /// The control plane's other components, whose health is shown.
     pub fn components(&self) -> &components::Components {
         &self.registry.components
+    }
+
+    /// What nodes and pods use, as far as this server has measured it.
+    pub fn measures(&self) -> &usage::Measures {
+        &self.registry.measures
     }
 
     /// Generates the RSA key of service account tokens if the cluster has none, on a thread of the lowest priority.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::header::{ACCEPT, ACCEPT_ENCODING, HOST, HeaderValue, LOCATION};
 use http::{Method, Request, Response, StatusCode, Uri};
-use http_body_util::BodyExt;
+use http_body_util::{BodyExt, Empty, Limited};
 use hyper_util::rt::TokioIo;
 use object::{Status, Value};
 use rustls::pki_types::ServerName;
@@ -211,6 +211,23 @@ impl ApiServer {
 }
 
 impl ApiServer {
+    /// Asks a node's own server for what is at a path, on behalf of this server itself.
+    ///
+    /// # Errors
+    /// 404 for an unknown node, 503 for one that cannot be reached, 500 for an answer that is not 200 or is larger than
+    /// `bytes_max`.
+    pub(crate) async fn ask_node(&self, name: &str, path: &str, bytes_max: usize) -> Result<Bytes, Status> {
+        let target = resolve::own_server(self, name, path)?;
+        let request = Request::get(path).body(Empty::<Bytes>::new().map_err(|never| match never {}));
+        let request = request.map_err(|error| crate::errors::internal(&error))?;
+        let response = self.nodes.pass(&target, request, None).await?;
+        if response.status() != StatusCode::OK {
+            return Err(Status::internal_error(format!("HTTP status {}", response.status().as_u16())));
+        }
+        let body = Limited::new(response.into_body(), bytes_max).collect().await;
+        Ok(body.map_err(|error| Status::internal_error(error.to_string()))?.to_bytes())
+    }
+
     /// Asks the admission plugins about a connection; returns its options as the plugins have changed them, null for a
     /// log, which is read like an object.
     async fn admit_connection(

@@ -19,6 +19,7 @@ use crate::catalogue::LiveCatalogue;
 use crate::components::Components;
 use crate::errors::from_cache;
 use crate::options::WriteOptions;
+use crate::usage::Measures;
 use crate::user::User;
 
 mod access;
@@ -150,6 +151,8 @@ pub struct Registry {
     pub secrets: Secrets,
     /// Their health is shown.
     pub components: Components,
+    /// What nodes and pods use.
+    pub measures: Measures,
     /// Observes the stage that each write has reached.
     pub observer: Option<Arc<dyn StageObserver>>,
     pub(crate) hooks: Hooks,
@@ -178,6 +181,7 @@ impl Registry {
             admission: admission::Chain::default(),
             secrets,
             components: Components::default(),
+            measures: Measures::default(),
             catalogue,
             aside: Arc::default(),
         }

@@ -16,6 +16,7 @@
 //! | `serviceaccount`, `rootca` | the objects that every namespace must have |
 //! | `garbage` | the deletion of objects whose owners are gone |
 //! | `nodelifecycle`, `tainteviction` | conditions and taints of silent nodes, and the eviction of their pods |
+//! | `podautoscaler` | the number of pods by what they use, or by other metrics |
 //! | `podgc` | the deletion of pods that no node deletes |
 //! | `disruption` | how many pods each disruption budget lets go |
 //! | `nodeipam` | each node's ranges of pod addresses |
@@ -64,6 +65,7 @@ mod job;
 mod namespace;
 mod nodeipam;
 mod nodelifecycle;
+mod podautoscaler;
 mod podgc;
 mod pods;
 mod replicaset;
@@ -85,6 +87,7 @@ pub use certificates::{NODE_KEY_ANNOTATION, Signer, SignerError, Signers};
 pub use cronjob::CronJobMetrics;
 pub use framework::Accounts;
 pub use health::Health;
+pub use podautoscaler::Options as AutoscalingOptions;
 pub use statefulset::Metrics as StatefulSetMetrics;
 
 /// The options of all controllers.
@@ -106,6 +109,8 @@ pub struct Config {
     pub service_lb: bool,
     /// The time zone of CronJobs that name none.
     pub time_zone: TimeZone,
+    /// Of horizontal pod autoscalers.
+    pub autoscaling: AutoscalingOptions,
     /// If several processes run controllers: how this one takes part in the election.
     pub leader_election: Option<Candidate>,
     /// Whether they run.
@@ -123,6 +128,7 @@ impl Default for Config {
             node_monitor_grace: SignedDuration::from_secs(50),
             service_lb: true,
             time_zone: TimeZone::UTC,
+            autoscaling: AutoscalingOptions::default(),
             leader_election: None,
             health: Health::default(),
         }
@@ -140,6 +146,8 @@ pub struct Metrics {
     jobs: job::JobMetrics,
     /// Those of CronJobs.
     pub cron_jobs: CronJobMetrics,
+    /// Of autoscalers.
+    autoscalers: podautoscaler::AutoscalerMetrics,
 }
 
 impl Metrics {
@@ -150,6 +158,7 @@ impl Metrics {
             stateful_sets: StatefulSetMetrics::register(registry),
             jobs: job::JobMetrics::register(registry),
             cron_jobs: CronJobMetrics::register(registry),
+            autoscalers: podautoscaler::AutoscalerMetrics::register(registry),
         }
     }
 }
@@ -208,6 +217,7 @@ async fn run_all(context: Context, cancel: CancellationToken) {
         clusterroleaggregation::ClusterRoleAggregation,
         servicecidr::ServiceCidrs,
         ipaddress::AddressRepair,
+        podautoscaler::Autoscalers,
         podgc::PodGc,
         disruption::DisruptionController,
         nodelifecycle::NodeLifecycle,

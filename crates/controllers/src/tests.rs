@@ -14,6 +14,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::{Accounts, Config, Context, Metrics};
 
+mod autoscaling;
 mod cronjobs;
 mod disruption;
 mod jobs;

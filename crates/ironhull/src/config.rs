@@ -17,6 +17,7 @@ use sha2::{Digest, Sha256};
 use crate::cluster::ClusterSettings;
 use crate::flags::{DATA_DIR, LimitFlags, NodeFlags, ServerFlags};
 
+mod autoscaling;
 mod node_ports;
 mod registration;
 
@@ -71,6 +72,10 @@ pub struct ServerConfig {
     pub signing_duration: SignedDuration,
     /// How long events are kept; 0 for an unlimited time.
     pub event_ttl: std::time::Duration,
+    /// How often nodes are asked what they and their pods use.
+    pub metric_resolution: std::time::Duration,
+    /// How horizontal pod autoscalers use that.
+    pub autoscaling: controllers::AutoscalingOptions,
     /// The configuration of admission plugins.
     pub admission: Configuration,
     /// Which of them are on.
@@ -118,6 +123,11 @@ impl ServerConfig {
             tls_sans: flags.tls_sans,
             signing_duration: signing_duration(&flags.cluster_signing_duration)?,
             event_ttl: event_ttl(&flags.event_ttl)?,
+            metric_resolution: autoscaling::period(
+                "--metric-resolution",
+                &flags.autoscaling.metric_resolution,
+            )?,
+            autoscaling: autoscaling::options(&flags.autoscaling)?,
             admission: admission(flags.admission_control_config_file.as_deref())?,
             plugins: Selection::read(&flags.enable_admission_plugins, &flags.disable_admission_plugins)
                 .map_err(|why| anyhow::anyhow!("{why}"))?,

@@ -102,6 +102,9 @@ pub struct ServerFlags {
     /// How long events are kept; 0 keeps them forever.
     #[arg(long, value_name = "DURATION", default_value = "1h0m0s")]
     pub event_ttl: String,
+    /// Settings of horizontal pod autoscalers, and of the figures that they use.
+    #[command(flatten)]
+    pub autoscaling: AutoscalingFlags,
     /// Admission plugins to turn on in addition to those that are on by default. Their order does not matter.
     #[arg(long, value_name = "PLUGIN", value_delimiter = ',')]
     pub enable_admission_plugins: Vec<String>,
@@ -129,6 +132,29 @@ pub struct ServerFlags {
     /// Settings of this machine's node.
     #[command(flatten)]
     pub node: NodeFlags,
+}
+
+/// How usage is measured, and how autoscalers use it. The names and the defaults are upstream's.
+#[derive(Clone, Debug, Args)]
+pub struct AutoscalingFlags {
+    /// How often nodes are asked what they and their pods use.
+    #[arg(long, value_name = "DURATION", default_value = "15s")]
+    pub metric_resolution: String,
+    /// How often horizontal pod autoscalers look at their metrics.
+    #[arg(long, value_name = "DURATION", default_value = "15s")]
+    pub horizontal_pod_autoscaler_sync_period: String,
+    /// How long an autoscaler that names no window remembers recommendations before it scales down.
+    #[arg(long, value_name = "DURATION", default_value = "5m0s")]
+    pub horizontal_pod_autoscaler_downscale_stabilization: String,
+    /// How far a metric may be from its target, as a fraction, before an autoscaler acts.
+    #[arg(long, value_name = "FRACTION", default_value_t = 0.1)]
+    pub horizontal_pod_autoscaler_tolerance: f64,
+    /// How long after a pod's start its processor usage counts only while it is ready.
+    #[arg(long, value_name = "DURATION", default_value = "5m0s")]
+    pub horizontal_pod_autoscaler_cpu_initialization_period: String,
+    /// How long after a pod's start a change to not ready is taken for part of the start.
+    #[arg(long, value_name = "DURATION", default_value = "30s")]
+    pub horizontal_pod_autoscaler_initial_readiness_delay: String,
 }
 
 /// Flags of `ironhull agent`.

@@ -95,6 +95,8 @@ pub async fn run(config: ServerConfig) -> anyhow::Result<()> {
     tasks.spawn(apiserver::server::serve(Arc::clone(&plane.server), listener, tls, limits, stop.clone()));
     tasks.spawn(history::limit(Arc::clone(&plane.server.registry.hub), stop.clone()));
     tasks.spawn(memory::give_back(stop.clone()));
+    let (measured, resolution) = (Arc::clone(&plane.server), config.metric_resolution);
+    until_stop(&stop, &mut tasks, async move { measured.measure_nodes(resolution).await });
     start_controllers(&config, &plane, &stop, &mut tasks)?;
     start_scheduler(&config, &plane, &stop, &mut tasks);
     if config.agent {
@@ -236,6 +238,7 @@ fn start_controllers(
         root_ca: Some(plane.server.pki.server.certificate().to_owned()),
         signers: Some(signers(&plane.server.pki, config.signing_duration)?),
         time_zone: jiff::tz::TimeZone::system(),
+        autoscaling: config.autoscaling,
         ..controllers::Config::default()
     };
     plane.server.components().set_controllers(health::Controllers(options.health.clone()));

@@ -18,6 +18,8 @@ mod apps;
 mod attach;
 #[path = "cluster/attacks.rs"]
 mod attacks;
+#[path = "cluster/autoscaling.rs"]
+mod autoscaling;
 #[path = "cluster/bad_pods.rs"]
 mod bad_pods;
 #[path = "cluster/bounds.rs"]
@@ -140,6 +142,7 @@ fn main() {
         adoption::trials(),
         lifecycle::trials(&shared),
         metrics::trials(&shared),
+        autoscaling::trials(&shared),
         environment::trials(&shared),
         pods::trials(&shared),
         volumes::trials(&shared),

@@ -35,6 +35,7 @@ mod flow_control;
 mod horizontal_pod_autoscaler;
 mod job;
 mod lease;
+mod metrics;
 mod namespace;
 mod networking;
 mod node;

@@ -134,6 +134,8 @@ fn of_small_groups(group: &str, plural: &str) -> &'static dyn Strategy {
         ("events.k8s.io", "events") => &event::Events,
         ("flowcontrol.apiserver.k8s.io", "flowschemas") => &flow_control::FLOW_SCHEMAS,
         ("flowcontrol.apiserver.k8s.io", "prioritylevelconfigurations") => &flow_control::PRIORITY_LEVELS,
+        ("metrics.k8s.io", "nodes") => &metrics::NODE_METRICS,
+        ("metrics.k8s.io", "pods") => &metrics::POD_METRICS,
         ("node.k8s.io", "runtimeclasses") => &runtime_class::RUNTIME_CLASSES,
         ("policy", "poddisruptionbudgets") => &pod_disruption_budget::POD_DISRUPTION_BUDGETS,
         ("scheduling.k8s.io", "priorityclasses") => &priority_class::PRIORITY_CLASSES,

@@ -32,6 +32,7 @@ pub(crate) mod imagepolicy_v1alpha1;
 pub(crate) mod lifecycle_v1alpha1;
 pub(crate) mod meta_v1;
 pub(crate) mod meta_v1beta1;
+pub(crate) mod metrics_v1beta1;
 pub(crate) mod networking_v1;
 pub(crate) mod node_v1;
 pub(crate) mod policy_v1;
@@ -49,7 +50,7 @@ pub(crate) mod storagemigration_v1beta1;
 pub(crate) mod version;
 
 /// Every type, in the order of the names.
-pub(crate) static TYPES: [&TypeDef; 943] = [
+pub(crate) static TYPES: [&TypeDef; 948] = [
     &admission_v1::AdmissionRequest,
     &admission_v1::AdmissionResponse,
     &admission_v1::AdmissionReview,
@@ -993,10 +994,15 @@ pub(crate) static TYPES: [&TypeDef; 943] = [
     &apiregistration_v1::APIServiceSpec,
     &apiregistration_v1::APIServiceStatus,
     &apiregistration_v1::ServiceReference,
+    &metrics_v1beta1::ContainerMetrics,
+    &metrics_v1beta1::NodeMetrics,
+    &metrics_v1beta1::NodeMetricsList,
+    &metrics_v1beta1::PodMetrics,
+    &metrics_v1beta1::PodMetricsList,
 ];
 
 /// Every kind, in the order of group, version and kind.
-pub(crate) static KINDS: [Kind; 251] = [
+pub(crate) static KINDS: [Kind; 255] = [
     kind("", "v1", "Binding", &core_v1::Binding),
     kind("", "v1", "ComponentStatus", &core_v1::ComponentStatus),
     kind("", "v1", "ComponentStatusList", &core_v1::ComponentStatusList),
@@ -1163,6 +1169,10 @@ pub(crate) static KINDS: [Kind; 251] = [
     kind("meta.k8s.io", "v1beta1", "PartialObjectMetadataList", &meta_v1beta1::PartialObjectMetadataList),
     kind("meta.k8s.io", "v1beta1", "Table", &meta_v1::Table),
     kind("meta.k8s.io", "v1beta1", "TableOptions", &meta_v1::TableOptions),
+    kind("metrics.k8s.io", "v1beta1", "NodeMetrics", &metrics_v1beta1::NodeMetrics),
+    kind("metrics.k8s.io", "v1beta1", "NodeMetricsList", &metrics_v1beta1::NodeMetricsList),
+    kind("metrics.k8s.io", "v1beta1", "PodMetrics", &metrics_v1beta1::PodMetrics),
+    kind("metrics.k8s.io", "v1beta1", "PodMetricsList", &metrics_v1beta1::PodMetricsList),
     kind("networking.k8s.io", "v1", "IPAddress", &networking_v1::IPAddress),
     kind("networking.k8s.io", "v1", "IPAddressList", &networking_v1::IPAddressList),
     kind("networking.k8s.io", "v1", "Ingress", &networking_v1::Ingress),

@@ -47,6 +47,10 @@ known! {
     CLUSTER_TRUST_BUNDLES = "certificates.k8s.io" "clustertrustbundles";
     /// Requests for certificates of pods
     POD_CERTIFICATE_REQUESTS = "certificates.k8s.io" "podcertificaterequests";
+    /// What nodes use
+    NODE_METRICS = "metrics.k8s.io" "nodes";
+    /// What pods use
+    POD_METRICS = "metrics.k8s.io" "pods";
     /// Roles of a namespace
     ROLES = "rbac.authorization.k8s.io" "roles";
     /// Bindings of roles in a namespace
@@ -91,6 +95,8 @@ mod tests {
             GroupResource::CERTIFICATE_SIGNING_REQUESTS,
             GroupResource::CLUSTER_TRUST_BUNDLES,
             GroupResource::POD_CERTIFICATE_REQUESTS,
+            GroupResource::NODE_METRICS,
+            GroupResource::POD_METRICS,
             GroupResource::ROLES,
             GroupResource::ROLE_BINDINGS,
             GroupResource::CLUSTER_ROLES,

@@ -151,7 +151,7 @@ fn kinds_of_every_group_version() {
 
 #[test]
 fn resources_verbs_and_subresources() {
-    assert_eq!(schema::resources().len(), 72);
+    assert_eq!(schema::resources().len(), 74);
     for def in schema::resources() {
         let lists = def.supports(Verb::List);
         assert_eq!(lists, !def.list_kind.is_empty(), "{}", def.plural);

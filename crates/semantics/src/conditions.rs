@@ -25,6 +25,7 @@
 //! ```
 
 use k8s_openapi::api::apps::v1::{DaemonSetCondition, DeploymentCondition, ReplicaSetCondition};
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscalerCondition;
 use k8s_openapi::api::batch::v1::JobCondition;
 use k8s_openapi::api::certificates::v1::CertificateSigningRequestCondition;
 use k8s_openapi::api::core::v1::{NamespaceCondition, NodeCondition, PodCondition};
@@ -204,5 +205,6 @@ conditions!(
     ReplicaSetCondition,
     DaemonSetCondition,
     JobCondition,
-    CertificateSigningRequestCondition
+    CertificateSigningRequestCondition,
+    HorizontalPodAutoscalerCondition
 );

@@ -40,7 +40,7 @@ const COUNT: &str = "count/";
 /// Resources of the core group whose objects are also counted under their plural name.
 const LEGACY: [&str; 4] = ["configmaps", "replicationcontrollers", "resourcequotas", "secrets"];
 /// What no quota counts: what is not stored, and events.
-const IGNORED: [(&str, &str); 10] = [
+const IGNORED: [(&str, &str); 12] = [
     ("", "bindings"),
     ("", "componentstatuses"),
     ("", "events"),
@@ -51,6 +51,8 @@ const IGNORED: [(&str, &str); 10] = [
     ("authorization.k8s.io", "selfsubjectrulesreviews"),
     ("authorization.k8s.io", "subjectaccessreviews"),
     ("events.k8s.io", "events"),
+    ("metrics.k8s.io", "nodes"),
+    ("metrics.k8s.io", "pods"),
 ];
 
 /// Whether the name is one of Kubernetes itself.

@@ -153,6 +153,18 @@ impl Server {
         }
     }
 
+    /// Has a node tell the running server what it and its pods use: a text as of its `/metrics/resource`.
+    ///
+    /// # Panics
+    /// If it is not such a text.
+    pub fn measured(&self, node: &str, text: &str) {
+        if let Some(Running { server, .. }) = self.shared.running.get() {
+            let period = apiserver::usage::RESOLUTION.as_secs() as u32;
+            let taken = server.measures().read(node, text, self.clock().now(), period);
+            taken.expect("the text of a test is in the format of metrics");
+        }
+    }
+
     /// A client of the administrator, which meets no faults while a server runs.
     pub fn admin(&self) -> Client {
         self.wire(admin(), None, CancellationToken::new())

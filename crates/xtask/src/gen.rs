@@ -6,7 +6,7 @@
 //! the two sides. Only names, numbers and flags are written, no text.
 //!
 //! To run it, check out the repositories `kubernetes/api`, `kubernetes/apimachinery`,
-//! `kubernetes/apiextensions-apiserver` and `kubernetes/kube-aggregator` of the release side by side:
+//! `kubernetes/apiextensions-apiserver`, `kubernetes/kube-aggregator` and `kubernetes/metrics` of the release side by side:
 //!
 //! ```text
 //! cargo xtask gen --api-definitions DIR [--k8s-openapi DIR]
@@ -45,12 +45,17 @@ const MACHINERY: &[&str] = &[
     "k8s.io/apimachinery/pkg/watch",
 ];
 
-/// Group versions without URLs, which `k8s-openapi` therefore leaves out: bodies of webhooks and of discovery.
-const UNSERVED: &[&str] = &[
+/// Where repositories of several API groups keep them.
+const APIS: &str = "/pkg/apis";
+
+/// Group versions that `k8s-openapi` leaves out: bodies of webhooks and of discovery, which have no URLs, and the metrics
+/// of nodes and pods, which upstream serves by a program of its own.
+const UNLISTED: &[&str] = &[
     "k8s.io/api/admission/v1",
     "k8s.io/api/admission/v1beta1",
     "k8s.io/api/apidiscovery/v2",
     "k8s.io/api/imagepolicy/v1alpha1",
+    "k8s.io/metrics/pkg/apis/metrics/v1beta1",
 ];
 
 /// Runs the command with the arguments behind its name.
@@ -60,11 +65,11 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let root = &options.api_definitions;
     let mut kinds = Vec::new();
     for (repository, folder) in
-        [("api", ""), ("apiextensions-apiserver", "/pkg/apis"), ("kube-aggregator", "/pkg/apis")]
+        [("api", ""), ("apiextensions-apiserver", APIS), ("kube-aggregator", APIS), ("metrics", APIS)]
     {
         let found = sources::group_versions(root, repository, folder)?;
         kinds.extend(
-            found.into_iter().filter(|path| release.serves(path) || UNSERVED.contains(&path.as_str())),
+            found.into_iter().filter(|path| release.serves(path) || UNLISTED.contains(&path.as_str())),
         );
     }
     kinds.extend(MACHINERY_KINDS.iter().map(ToString::to_string));

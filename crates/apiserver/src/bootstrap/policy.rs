@@ -60,19 +60,19 @@ const EVENTS: Rule = on("create patch update", "core events.k8s.io", "events");
 struct Role {
     name: &'static str,
     rules: &'static [Rule],
-    /// The role into which this one is aggregated.
-    gathered_by: Option<&'static str>,
+    /// The roles into which this one is aggregated.
+    gathered_by: &'static [&'static str],
     /// The roles that this one aggregates, in the order of their names.
     gathers: &'static [&'static str],
 }
 
 const fn role(name: &'static str, rules: &'static [Rule]) -> Role {
-    Role { name, rules, gathered_by: None, gathers: &[] }
+    Role { name, rules, gathered_by: &[], gathers: &[] }
 }
 
 impl Role {
-    const fn gathered_by(self, role: &'static str) -> Role {
-        Role { gathered_by: Some(role), ..self }
+    const fn gathered_by(self, roles: &'static [&'static str]) -> Role {
+        Role { gathered_by: roles, ..self }
     }
 
     const fn gathers(self, roles: &'static [&'static str]) -> Role {
@@ -167,7 +167,7 @@ pub(super) fn objects() -> Vec<(&'static str, Value)> {
 
 fn cluster_role(role: &Role) -> Value {
     let mut object = value!({"metadata": {"name": role.name}, "rules": rules_of(gathered(role))});
-    if let Some(gatherer) = role.gathered_by {
+    for gatherer in role.gathered_by {
         let label = format!("{RBAC_GROUP}/aggregate-to-{gatherer}");
         object.entry("metadata").entry("labels").set(label, "true");
     }
@@ -179,10 +179,16 @@ fn cluster_role(role: &Role) -> Value {
     object
 }
 
-/// A role's own rules, and those of the roles that it aggregates.
+/// A role's own rules, and those of the roles that it aggregates, each once.
 fn gathered(role: &Role) -> Vec<&'static Rule> {
     let others = role.gathers.iter().filter_map(|name| ROLES.iter().find(|other| other.name == *name));
-    role.rules.iter().chain(others.flat_map(gathered)).collect()
+    let mut rules: Vec<&'static Rule> = Vec::new();
+    for rule in role.rules.iter().chain(others.flat_map(gathered)) {
+        if !rules.iter().any(|known| std::ptr::eq(*known, rule)) {
+            rules.push(rule);
+        }
+    }
+    rules
 }
 
 fn rules_of(rules: impl IntoIterator<Item = &'static Rule>) -> Vec<Value> {

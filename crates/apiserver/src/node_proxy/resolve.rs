@@ -32,6 +32,15 @@ pub(super) fn resolve(
     }
 }
 
+/// A path of a node's own server.
+///
+/// # Errors
+/// 404 for an unknown node.
+pub(super) fn own_server(server: &ApiServer, name: &str, path: &str) -> Result<Target, Status> {
+    let address = node_address(server, name)?;
+    Ok(Target { scheme: Scheme::Node, address, path_and_query: path.to_owned(), may_redirect: false })
+}
+
 /// A node's own server, or another port of the node.
 fn node(server: &ApiServer, info: &RequestInfo) -> Result<Target, Status> {
     let invalid = || Status::bad_request(format!("invalid node request {:?}", info.name));

@@ -30,6 +30,7 @@ mod scale;
 mod status;
 mod token;
 mod update;
+mod usage;
 mod whole;
 
 pub use patch::{ChangeKind, Patch, PatchKind};
@@ -105,6 +106,8 @@ const OWN: &[(GroupResource<'static>, &str, &dyn Way)] = &[
     (GroupResource::NAMESPACES, "finalize", &finalize::Finalize),
     (GroupResource::SERVICE_ACCOUNTS, "token", &token::Token),
     (GroupResource::CERTIFICATE_SIGNING_REQUESTS, "approval", &approval::Approval),
+    (GroupResource::NODE_METRICS, "", &usage::NODES),
+    (GroupResource::POD_METRICS, "", &usage::PODS),
     (review::SELF_SUBJECT_REVIEWS, "", &review::Review),
     (review::TOKEN_REVIEWS, "", &review::Review),
     (review::SUBJECT_ACCESS_REVIEWS, "", &review::Review),

@@ -42,6 +42,7 @@ mod stalled;
 mod support;
 mod trees;
 mod unreadable;
+mod usage;
 mod views;
 mod warming;
 mod watch;

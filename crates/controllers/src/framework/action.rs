@@ -198,6 +198,11 @@ impl Body {
         Body { resource: ResourceType::of::<K>(), key: key_of(&object), object: Arc::new(object) }
     }
 
+    /// A typed object that is part of another one, as a `Scale` is of what it scales.
+    pub(crate) fn part<K: Object>(of: ResourceType, key: ObjectKey, object: K) -> Body {
+        Body { resource: of, key, object: Arc::new(object) }
+    }
+
     /// The typed object, if it is of this type.
     pub(crate) fn get<K: 'static>(&self) -> Option<&K> {
         (&*self.object as &dyn Any).downcast_ref()

@@ -5,6 +5,7 @@
 //! its answers, and the informers' state after they were given.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use client::{
     Client, ClientError, ContentType, Discovered, ListOptions, Object, PartialObject, Request, ResourceType,
@@ -14,6 +15,7 @@ use futures::{StreamExt, TryStreamExt};
 use k8s_openapi::api::authorization::v1::{SubjectAccessReview, SubjectAccessReviewSpec};
 use k8s_openapi::api::autoscaling::v1::Scale;
 use object::{ObjectKey, Value, Versioned};
+use tokio::time::Instant;
 
 /// The maximum number of concurrent questions to the server.
 const QUESTIONS_AT_ONCE: usize = 16;
@@ -30,6 +32,9 @@ enum Question {
     Served,
     Scale(ResourceType, ObjectKey),
     May(Box<SubjectAccessReviewSpec>),
+    Scale(ResourceType, ObjectKey),
+    Selected { resource: ResourceType, namespace: String, labels: String },
+    ItemsAt(String),
 }
 
 #[derive(Clone, Debug)]
@@ -42,13 +47,22 @@ enum Answer {
     Served(Arc<Discovered>),
     Scale(Result<Option<Arc<Scale>>, String>),
     May(bool),
+    Scale(Result<Arc<Scale>, String>),
+    Items(Result<Vec<Value>, String>),
 }
 
 /// The questions of one look at a key, and the answers received.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Live {
+    since: Instant,
     answered: Vec<(Question, Answer)>,
     open: Vec<Question>,
+}
+
+impl Default for Live {
+    fn default() -> Live {
+        Live { since: Instant::now(), answered: Vec::new(), open: Vec::new() }
+    }
 }
 
 impl Live {
@@ -147,6 +161,45 @@ impl Live {
         }
     }
 
+    /// The scale of an object, or why it has none: for people, as it may be a mistake of theirs.
+    pub(crate) fn scale(
+        &mut self,
+        resource: &ResourceType,
+        key: &ObjectKey,
+    ) -> Option<Result<Arc<Scale>, String>> {
+        match self.ask(Question::Scale(resource.clone(), key.clone()))? {
+            Answer::Scale(scale) => Some(scale),
+            _ => None,
+        }
+    }
+
+    /// The objects of a resource in a namespace that a label selector selects, or why they cannot be listed.
+    pub(crate) fn selected(
+        &mut self,
+        resource: &ResourceType,
+        namespace: &str,
+        labels: &str,
+    ) -> Option<Result<Vec<Value>, String>> {
+        let (resource, namespace, labels) = (resource.clone(), namespace.to_owned(), labels.to_owned());
+        match self.ask(Question::Selected { resource, namespace, labels })? {
+            Answer::Items(items) => Some(items),
+            _ => None,
+        }
+    }
+
+    /// The items of the list at a path, or why there is none.
+    pub(crate) fn items_at(&mut self, path: &str) -> Option<Result<Vec<Value>, String>> {
+        match self.ask(Question::ItemsAt(path.to_owned()))? {
+            Answer::Items(items) => Some(items),
+            _ => None,
+        }
+    }
+
+    /// The time since the first question could be asked.
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.since.elapsed()
+    }
+
     /// The answer, if there is one; otherwise the question is open from now on.
     fn ask(&mut self, question: Question) -> Option<Answer> {
         let known = self.answered.iter().find(|(asked, _)| *asked == question);
@@ -220,7 +273,28 @@ async fn answer(client: &Client, question: &Question) -> Result<Answer, ClientEr
             let review = client.create(&review).await?;
             Ok(Answer::May(review.status.is_some_and(|status| status.allowed)))
         }
+        Question::Scale(resource, key) => {
+            let target = Target::object(resource.clone(), key).subresource("scale");
+            let response = client.connection().call(Request::new(Verb::Get, target)).await;
+            let scale = response.and_then(|response| response.body.decode::<Scale>("Scale"));
+            Ok(Answer::Scale(scale.map(Arc::new).map_err(|error| causes::chain(&error))))
+        }
+        Question::Selected { resource, namespace, labels } => {
+            let options = ListOptions::labels(labels.as_str());
+            let listed = client.list_all(resource, namespace, &options).await;
+            let items = listed.map(|(objects, _)| objects.iter().map(Versioned::value).collect());
+            Ok(Answer::Items(items.map_err(|error| causes::chain(&error))))
+        }
+        Question::ItemsAt(path) => {
+            Ok(Answer::Items(items_at(client, path).await.map_err(|error| causes::chain(&error))))
+        }
     }
+}
+
+async fn items_at(client: &Client, path: &str) -> Result<Vec<Value>, ClientError> {
+    let text = client.connection().get_path(path, "application/json").await?.body.text();
+    let list = object::json::parse(&text).map_err(|error| ClientError::decode("a list", error))?;
+    Ok(list.get("items").items().cloned().collect())
 }
 
 async fn metadata_in(

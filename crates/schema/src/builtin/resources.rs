@@ -35,6 +35,8 @@ const PROXY: &[Verb] = &[Create, Delete, Get, Patch, Update];
 struct Row {
     kind: &'static str,
     plural: &'static str,
+    /// The kind in small letters, unless it is named.
+    singular: Option<&'static str>,
     scope: Scope,
     verbs: &'static [Verb],
     short_names: &'static [&'static str],
@@ -85,12 +87,16 @@ const STATUS: Part = part("status", PART, Body::Own);
 const TOKEN: Part = part("token", CREATE, Body::Other("authentication.k8s.io", "v1", "TokenRequest"));
 
 const fn row(kind: &'static str, plural: &'static str, scope: Scope) -> Row {
-    Row { kind, plural, scope, verbs: ALL, short_names: &[], category: None, parts: &[] }
+    Row { kind, plural, singular: None, scope, verbs: ALL, short_names: &[], category: None, parts: &[] }
 }
 
 impl Row {
     const fn verbs(self, verbs: &'static [Verb]) -> Row {
         Row { verbs, ..self }
+    }
+
+    const fn singular(self, singular: &'static str) -> Row {
+        Row { singular: Some(singular), ..self }
     }
 
     const fn short(self, short_names: &'static [&'static str]) -> Row {
@@ -112,7 +118,7 @@ impl Row {
             version: version.into(),
             kind: self.kind.into(),
             plural: self.plural.into(),
-            singular: self.kind.to_lowercase().into(),
+            singular: self.singular.map_or_else(|| self.kind.to_lowercase().into(), Cow::Borrowed),
             list_kind: if listed { format!("{}List", self.kind).into() } else { Cow::Borrowed("") },
             scope: self.scope,
             verbs: self.verbs.into(),
@@ -225,6 +231,11 @@ static GROUP_VERSIONS: &[(&str, &str, &[Row])] = &[
     ("flowcontrol.apiserver.k8s.io", "v1", &[
         row("FlowSchema", "flowschemas", Cluster).with(&[STATUS]),
         row("PriorityLevelConfiguration", "prioritylevelconfigurations", Cluster).with(&[STATUS]),
+    ]),
+    // Those of upstream's metrics-server, which is a server of its own there.
+    ("metrics.k8s.io", "v1beta1", &[
+        row("NodeMetrics", "nodes", Cluster).singular("").verbs(READ),
+        row("PodMetrics", "pods", Namespaced).singular("").verbs(READ),
     ]),
     ("networking.k8s.io", "v1", &[
         row("IngressClass", "ingressclasses", Cluster),

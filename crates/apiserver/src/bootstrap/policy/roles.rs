@@ -5,9 +5,9 @@ use super::{EVENTS, READ, READ_WRITE, Role, Rule, WRITE, on, on_named, role};
 /// The roles, in the order of their names.
 #[rustfmt::skip]
 pub(super) static ROLES: &[Role] = &[
-    role("admin", &[]).gathers(&["edit", "system:aggregate-to-admin"]),
+    role("admin", &[]).gathers(&["edit", "system:aggregate-to-admin", "system:aggregated-metrics-reader"]),
     role("cluster-admin", &[on("*", "*", "*"), Rule::AllPaths]),
-    role("edit", &[]).gathered_by("admin").gathers(&["system:aggregate-to-edit", "view"]),
+    role("edit", &[]).gathered_by(&["admin"]).gathers(&["system:aggregate-to-edit", "system:aggregated-metrics-reader", "view"]),
     // The rights of components that look up Services and pods by name and address: the service proxy and cluster DNS.
     role("ironhull:network", &[
         on(READ, "core", "namespaces nodes pods services"),
@@ -21,7 +21,7 @@ pub(super) static ROLES: &[Role] = &[
     role("system:aggregate-to-admin", &[
         on("create", "authorization.k8s.io", "localsubjectaccessreviews"),
         on(READ_WRITE, "rbac.authorization.k8s.io", "rolebindings roles"),
-    ]).gathered_by("admin"),
+    ]).gathered_by(&["admin"]),
     role("system:aggregate-to-edit", &[
         on(READ, "core", "pods/attach pods/exec pods/portforward pods/proxy secrets services/proxy"),
         on("impersonate", "core", "serviceaccounts"),
@@ -37,7 +37,7 @@ pub(super) static ROLES: &[Role] = &[
         on(WRITE, "networking.k8s.io", "ingresses networkpolicies"),
         on(READ_WRITE, "coordination.k8s.io", "leases"),
         on(WRITE, "resource.k8s.io", "resourceclaims resourceclaimtemplates"),
-    ]).gathered_by("edit"),
+    ]).gathered_by(&["edit"]),
     role("system:aggregate-to-view", &[
         on(READ, "core", "configmaps endpoints persistentvolumeclaims persistentvolumeclaims/status pods replicationcontrollers replicationcontrollers/scale serviceaccounts services services/status"),
         on(READ, "core", "bindings events limitranges namespaces/status pods/log pods/status replicationcontrollers/status resourcequotas resourcequotas/status"),
@@ -50,7 +50,10 @@ pub(super) static ROLES: &[Role] = &[
         on(READ, "policy", "poddisruptionbudgets poddisruptionbudgets/status"),
         on(READ, "networking.k8s.io", "ingresses ingresses/status networkpolicies"),
         on(READ, "resource.k8s.io", "resourceclaims resourceclaims/status resourceclaimtemplates"),
-    ]).gathered_by("view"),
+    ]).gathered_by(&["view"]),
+    // That of upstream's metrics-server.
+    role("system:aggregated-metrics-reader", &[on(READ, "metrics.k8s.io", "nodes pods")])
+        .gathered_by(&["admin", "edit", "view"]),
     role("system:auth-delegator", &[
         on("create", "authentication.k8s.io", "tokenreviews"),
         on("create", "authorization.k8s.io", "subjectaccessreviews"),
@@ -171,7 +174,7 @@ pub(super) static ROLES: &[Role] = &[
         on(READ, "storage.k8s.io", "storageclasses"),
         on("get list patch update watch", "core", "persistentvolumeclaims"),
     ]),
-    role("view", &[]).gathered_by("edit").gathers(&["system:aggregate-to-view"]),
+    role("view", &[]).gathered_by(&["edit"]).gathers(&["system:aggregate-to-view", "system:aggregated-metrics-reader"]),
 ];
 
 /// The rights of node agents.

@@ -8,13 +8,14 @@ use crate::user::User;
 mod controllers;
 
 /// Upstream's cluster roles that are not a controller's.
-const UPSTREAM: [&str; 34] = [
+const UPSTREAM: [&str; 35] = [
     "admin",
     "cluster-admin",
     "edit",
     "system:aggregate-to-admin",
     "system:aggregate-to-edit",
     "system:aggregate-to-view",
+    "system:aggregated-metrics-reader",
     "system:auth-delegator",
     "system:basic-user",
     "system:certificates.k8s.io:certificatesigningrequests:nodeclient",
@@ -60,7 +61,7 @@ fn names_are_unique_and_bindings_lead_to_roles() {
     }
     let gatherers = ROLES.iter().flat_map(|role| role.gathers);
     for name in gatherers {
-        assert!(ROLES.iter().any(|role| role.name == *name && role.gathered_by.is_some()), "{name}");
+        assert!(ROLES.iter().any(|role| role.name == *name && !role.gathered_by.is_empty()), "{name}");
     }
 }
 
@@ -89,6 +90,8 @@ async fn every_default_role_is_there() {
 #[rustfmt::skip]
 const MATRIX: &[(&str, &str, &str, &str, &str, bool)] = &[
     ("nobody", "list", "", "pods", "default", false),
+    ("nobody", "list", "metrics.k8s.io", "pods", "default", false),
+    ("nobody", "get", "metrics.k8s.io", "nodes", "", false),
     ("nobody", "create", "authorization.k8s.io", "selfsubjectaccessreviews", "", true),
     ("system:kube-scheduler", "create", "", "pods/binding", "default", true),
     ("system:kube-scheduler", "patch", "", "pods/status", "default", true),
