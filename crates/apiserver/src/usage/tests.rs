@@ -48,7 +48,7 @@ async fn server(answers: Vec<(u16, Option<String>)>) -> TestServer {
     for (port, _) in &answers {
         let name = format!("n-{port}");
         let node = value!({"metadata": {"name": name.as_str()}});
-        server.create("", "nodes", "", &node).await.unwrap();
+        server.create("", "nodes", "", node).await.unwrap();
         let status = value!({"status": {
             "addresses": [{"type": "InternalIP", "address": "192.0.2.1"}],
             "daemonEndpoints": {"kubeletEndpoint": {"Port": i64::from(*port)}}
@@ -67,6 +67,7 @@ async fn server(answers: Vec<(u16, Option<String>)>) -> TestServer {
     let certificate = server.pki.kept(&wanted).unwrap();
     let identity = tls::Identity::from_pem(&certificate.certificate, &certificate.key).unwrap();
     let acceptor = crate::server::acceptor(&server.pki, identity).unwrap();
+    server.registry.hub.catch_up().await.unwrap();
     server.dial_by(Nodes { answers, acceptor })
 }
 
@@ -125,6 +126,7 @@ async fn a_node_that_is_lost_is_not_asked() {
     let mut node = server.get("", "nodes", "", "n-2").await.unwrap();
     node.entry("status").set("conditions", vec![value!({"type": "Ready", "status": "Unknown"})]);
     server.json("PUT", "/api/v1/nodes/n-2/status", &node).await.unwrap();
+    server.registry.hub.catch_up().await.unwrap();
     server.measure_round(RESOLUTION).await;
     assert_eq!(server.registry.measures.0.read().len(), 1);
 }

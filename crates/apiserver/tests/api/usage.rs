@@ -33,6 +33,10 @@ async fn measured() -> TestServer {
         let node = value!({"metadata": {"name": name, "labels": {"disk": label}}});
         call(&server, "POST", "/api/v1/nodes", &node).await.success();
     }
+    for namespace in ["default", "kube-system"] {
+        let accounts = format!("/api/v1/namespaces/{namespace}/serviceaccounts");
+        call(&server, "POST", &accounts, &value!({"metadata": {"name": "default"}})).await.success();
+    }
     for (namespace, name, node, phase) in [
         ("default", "a", "n", "Running"),
         ("default", "b", "n", "Running"),
@@ -52,6 +56,7 @@ async fn measured() -> TestServer {
     for at in [1_000_000, 1_000_020] {
         server.measures().take("n", figures(at, &pods), 15);
     }
+    server.registry.hub.catch_up().await.unwrap();
     server
 }
 
@@ -76,7 +81,7 @@ async fn usage_is_served() {
     assert_eq!(node, expected);
     let pod = get(&server, &format!("{GROUP}/namespaces/default/pods/a")).await.success();
     assert_eq!((pod.str_at("kind"), pod.str_at("metadata.labels.app")), ("PodMetrics", "a"));
-    let containers = value!([{"name": "c", "usage": {"cpu": "1", "memory": "1000"}}]);
+    let containers = value!([{"name": "c", "usage": {"cpu": "1", "memory": "1k"}}]);
     assert_eq!(pod.get("containers"), &containers);
     let nodes = get(&server, &format!("{GROUP}/nodes")).await.success();
     assert_eq!((nodes.str_at("kind"), names(&nodes)), ("NodeMetricsList", vec!["n".to_owned()]));
@@ -147,6 +152,7 @@ async fn viewers_see_the_usage_of_their_namespace() {
     });
     let path = "/apis/rbac.authorization.k8s.io/v1/namespaces/default/rolebindings";
     call(&server, "POST", path, &binding).await.success();
+    server.registry.hub.catch_up().await.unwrap();
     let viewer = User::new("viewer", &[]);
     for (path, code) in
         [("namespaces/default/pods", 200), ("namespaces/kube-system/pods", 403), ("nodes", 403)]

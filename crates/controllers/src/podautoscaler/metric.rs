@@ -3,9 +3,10 @@
 //! Texts are those of upstream's `pkg/controller/podautoscaler`, whose errors people read in conditions and events.
 
 use k8s_openapi::api::autoscaling::v2::{
-    ContainerResourceMetricStatus, CrossVersionObjectReference, ExternalMetricStatus, MetricIdentifier,
-    MetricSpec, MetricStatus, MetricTarget, MetricValueStatus, ObjectMetricStatus, PodsMetricStatus,
-    ResourceMetricStatus,
+    ContainerResourceMetricSource, ContainerResourceMetricStatus, CrossVersionObjectReference,
+    ExternalMetricSource, ExternalMetricStatus, MetricIdentifier, MetricSpec, MetricStatus, MetricTarget,
+    MetricValueStatus, ObjectMetricSource, ObjectMetricStatus, PodsMetricSource, PodsMetricStatus,
+    ResourceMetricSource, ResourceMetricStatus,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity as ApiQuantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
@@ -107,99 +108,116 @@ pub(super) fn evaluate(
     namespace: &str,
     status_replicas: i32,
 ) -> Result<Evaluated, Invalid> {
-    let status = MetricStatus { type_: spec.type_.clone(), ..MetricStatus::default() };
-    if let Some(source) = &spec.resource {
-        let (current, replicas, name) = resource(target, answer, &source.name, None, &source.target)
-            .map_err(|why| {
-                let wrapped = format!("failed to get {} resource metric value", source.name);
-                Invalid::new("FailedGetResourceMetric", wrapped, why)
-            })?;
-        let own = ResourceMetricStatus { name: source.name.clone(), current };
-        return Ok(Evaluated { replicas, name, status: MetricStatus { resource: Some(own), ..status } });
-    }
-    if let Some(source) = &spec.container_resource {
-        let container = Some(source.container.as_str());
-        let (current, replicas, name) = resource(target, answer, &source.name, container, &source.target)
-            .map_err(|why| {
-                let wrapped = format!("failed to get {} container metric value", source.container);
-                Invalid::new("FailedGetContainerResourceMetric", wrapped, why)
-            })?;
-        let (name_of, container) = (source.name.clone(), source.container.clone());
-        let own = ContainerResourceMetricStatus { name: name_of, container, current };
-        return Ok(Evaluated {
-            replicas,
-            name,
-            status: MetricStatus { container_resource: Some(own), ..status },
-        });
-    }
-    if let Some(source) = &spec.pods {
-        let metric = &source.metric.name;
-        let found = list(answer, "custom").and_then(|list| readings::of_custom(&list));
-        let found = found.map_err(|why| format!("unable to get metric {metric}: {why}"));
-        let proposal =
-            found.and_then(|found| target.by_average(found, "", milli(&source.target.average_value)));
-        let proposal = proposal.map_err(|why| {
-            Invalid::new("FailedGetPodsMetric", "failed to get pods metric value".to_owned(), why)
-        })?;
-        let own = PodsMetricStatus { metric: source.metric.clone(), current: average(&proposal) };
-        let status = MetricStatus { pods: Some(own), ..status };
-        return Ok(Evaluated { replicas: proposal.replicas, name: format!("pods metric {metric}"), status });
-    }
-    match (&spec.object, &spec.external) {
-        (Some(source), _) => {
-            let metric = &source.metric.name;
-            let object = &source.described_object;
-            let value = list(answer, "custom").and_then(|list| one(&list)).map_err(|why| {
-                format!("unable to get metric {metric}: {why} on {} {namespace}/{}", object.kind, object.name)
-            });
-            let of_value =
-                value.and_then(|milli| whole(target, milli, &source.target, status_replicas, "object"));
-            let (proposal, current) = of_value.map_err(|why| {
-                Invalid::new("FailedGetObjectMetric", "failed to get object metric value".to_owned(), why)
-            })?;
-            let own = ObjectMetricStatus {
-                described_object: object.clone(),
-                metric: source.metric.clone(),
-                current,
-            };
-            let name = match source.target.type_.as_str() {
-                "Value" => format!("{} metric {metric}", object.kind),
-                _ => format!("external metric {metric}({})", in_go(source.metric.selector.as_ref())),
-            };
-            Ok(Evaluated {
-                replicas: proposal.replicas,
-                name,
-                status: MetricStatus { object: Some(own), ..status },
-            })
-        }
-        (None, Some(source)) => {
-            let metric = &source.metric.name;
-            let selector = in_go(source.metric.selector.as_ref());
-            let value = list(answer, "external").and_then(|list| readings::of_external(&list));
-            let value = value.map_err(|why| {
-                format!("unable to get external metric {namespace}/{metric}/{selector}: {why}")
-            });
-            let of_value =
-                value.and_then(|milli| whole(target, milli, &source.target, status_replicas, "external"));
-            let (proposal, current) = of_value.map_err(|why| {
-                let wrapped = format!(
-                    "failed to get {metric} external metric value: failed to get {metric} external metric"
-                );
-                Invalid::new("FailedGetExternalMetric", wrapped, why)
-            })?;
-            let own = ExternalMetricStatus { metric: source.metric.clone(), current };
-            let name = format!("external metric {metric}({selector})");
-            Ok(Evaluated {
-                replicas: proposal.replicas,
-                name,
-                status: MetricStatus { external: Some(own), ..status },
-            })
-        }
-        (None, None) => question(spec).map(|_| ()).map_or_else(Err, |()| {
-            let why = format!("unknown metric source type {:?}", spec.type_);
-            Err(Invalid { is_spec: true, ..Invalid::new("InvalidMetricSourceType", why.clone(), why) })
-        }),
-    }
+    let mut found = if let Some(source) = &spec.resource {
+        of_resource(source, answer, target)?
+    } else if let Some(source) = &spec.container_resource {
+        of_container(source, answer, target)?
+    } else if let Some(source) = &spec.pods {
+        of_pods(source, answer, target)?
+    } else if let Some(source) = &spec.object {
+        of_object(source, answer, target, namespace, status_replicas)?
+    } else if let Some(source) = &spec.external {
+        of_external(source, answer, target, namespace, status_replicas)?
+    } else {
+        let why = format!("unknown metric source type {:?}", spec.type_);
+        return Err(Invalid { is_spec: true, ..Invalid::new("InvalidMetricSourceType", why.clone(), why) });
+    };
+    found.status.type_.clone_from(&spec.type_);
+    Ok(found)
+}
+
+fn of_resource(
+    source: &ResourceMetricSource,
+    answer: &Answer,
+    target: &Target<'_>,
+) -> Result<Evaluated, Invalid> {
+    let found = resource(target, answer, &source.name, None, &source.target);
+    let (current, replicas, name) = found.map_err(|why| {
+        let wrapped = format!("failed to get {} resource metric value", source.name);
+        Invalid::new("FailedGetResourceMetric", wrapped, why)
+    })?;
+    let own = ResourceMetricStatus { name: source.name.clone(), current };
+    Ok(Evaluated { replicas, name, status: MetricStatus { resource: Some(own), ..MetricStatus::default() } })
+}
+
+fn of_container(
+    source: &ContainerResourceMetricSource,
+    answer: &Answer,
+    target: &Target<'_>,
+) -> Result<Evaluated, Invalid> {
+    let found = resource(target, answer, &source.name, Some(&source.container), &source.target);
+    let (current, replicas, name) = found.map_err(|why| {
+        let wrapped = format!("failed to get {} container metric value", source.container);
+        Invalid::new("FailedGetContainerResourceMetric", wrapped, why)
+    })?;
+    let own = ContainerResourceMetricStatus {
+        name: source.name.clone(),
+        container: source.container.clone(),
+        current,
+    };
+    let status = MetricStatus { container_resource: Some(own), ..MetricStatus::default() };
+    Ok(Evaluated { replicas, name, status })
+}
+
+fn of_pods(source: &PodsMetricSource, answer: &Answer, target: &Target<'_>) -> Result<Evaluated, Invalid> {
+    let metric = &source.metric.name;
+    let found = list(answer, "custom").and_then(|list| readings::of_custom(&list));
+    let found = found.map_err(|why| format!("unable to get metric {metric}: {why}"));
+    let proposal = found.and_then(|found| target.by_average(found, "", milli(&source.target.average_value)));
+    let proposal = proposal.map_err(|why| {
+        Invalid::new("FailedGetPodsMetric", "failed to get pods metric value".to_owned(), why)
+    })?;
+    let own = PodsMetricStatus { metric: source.metric.clone(), current: average(&proposal) };
+    let status = MetricStatus { pods: Some(own), ..MetricStatus::default() };
+    Ok(Evaluated { replicas: proposal.replicas, name: format!("pods metric {metric}"), status })
+}
+
+fn of_object(
+    source: &ObjectMetricSource,
+    answer: &Answer,
+    target: &Target<'_>,
+    namespace: &str,
+    status_replicas: i32,
+) -> Result<Evaluated, Invalid> {
+    let (metric, object) = (&source.metric.name, &source.described_object);
+    let value = list(answer, "custom").and_then(|list| one(&list)).map_err(|why| {
+        format!("unable to get metric {metric}: {why} on {} {namespace}/{}", object.kind, object.name)
+    });
+    let found = value.and_then(|milli| whole(target, milli, &source.target, status_replicas, "object"));
+    let (proposal, current) = found.map_err(|why| {
+        Invalid::new("FailedGetObjectMetric", "failed to get object metric value".to_owned(), why)
+    })?;
+    let own = ObjectMetricStatus { described_object: object.clone(), metric: source.metric.clone(), current };
+    let name = match source.target.type_.as_str() {
+        "Value" => format!("{} metric {metric}", object.kind),
+        _ => format!("external metric {metric}({})", in_go(source.metric.selector.as_ref())),
+    };
+    let status = MetricStatus { object: Some(own), ..MetricStatus::default() };
+    Ok(Evaluated { replicas: proposal.replicas, name, status })
+}
+
+fn of_external(
+    source: &ExternalMetricSource,
+    answer: &Answer,
+    target: &Target<'_>,
+    namespace: &str,
+    status_replicas: i32,
+) -> Result<Evaluated, Invalid> {
+    let metric = &source.metric.name;
+    let selector = in_go(source.metric.selector.as_ref());
+    let value = list(answer, "external").and_then(|list| readings::of_external(&list));
+    let value =
+        value.map_err(|why| format!("unable to get external metric {namespace}/{metric}/{selector}: {why}"));
+    let found = value.and_then(|milli| whole(target, milli, &source.target, status_replicas, "external"));
+    let (proposal, current) = found.map_err(|why| {
+        let wrapped =
+            format!("failed to get {metric} external metric value: failed to get {metric} external metric");
+        Invalid::new("FailedGetExternalMetric", wrapped, why)
+    })?;
+    let own = ExternalMetricStatus { metric: source.metric.clone(), current };
+    let name = format!("external metric {metric}({selector})");
+    let status = MetricStatus { external: Some(own), ..MetricStatus::default() };
+    Ok(Evaluated { replicas: proposal.replicas, name, status })
 }
 
 /// A resource of the pods, or of one of their containers.
