@@ -6,10 +6,10 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::header::{ACCEPT, ACCEPT_ENCODING, HOST, HeaderValue, LOCATION};
 use http::{Method, Request, Response, StatusCode, Uri};
-use http_body_util::{BodyExt, Empty, Limited};
+use http_body_util::{BodyExt, Empty};
 use hyper_util::rt::TokioIo;
 use object::{Status, Value};
 use rustls::pki_types::ServerName;
@@ -224,8 +224,16 @@ impl ApiServer {
         if response.status() != StatusCode::OK {
             return Err(Status::internal_error(format!("HTTP status {}", response.status().as_u16())));
         }
-        let body = Limited::new(response.into_body(), bytes_max).collect().await;
-        Ok(body.map_err(|error| Status::internal_error(error.to_string()))?.to_bytes())
+        let (mut body, mut bytes) = (response.into_body(), BytesMut::new());
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|error| Status::internal_error(error.to_string()))?;
+            let Ok(data) = frame.into_data() else { continue };
+            if data.len() > bytes_max - bytes.len() {
+                return Err(Status::internal_error(format!("an answer of more than {bytes_max} bytes")));
+            }
+            bytes.extend_from_slice(&data);
+        }
+        Ok(bytes.freeze())
     }
 
     /// Asks the admission plugins about a connection; returns its options as the plugins have changed them, null for a

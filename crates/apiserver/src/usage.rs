@@ -10,7 +10,8 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::StreamExt;
+use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt};
 use jiff::Timestamp;
 use measures::{Batch, PodUsage, Samples, Usage};
 use object::{Status, Versioned};
@@ -103,22 +104,26 @@ impl ApiServer {
         let nodes = self.registry.collection("minions").map(|nodes| nodes.objects()).unwrap_or_default();
         let asked = nodes.values().filter(|node| !is_lost(node)).map(|node| node.name().to_owned());
         let period_seconds = u32::try_from(period.as_secs()).unwrap_or(u32::MAX);
-        let answers = futures::stream::iter(asked.collect::<Vec<_>>()).map(|name| async {
-            let batch = self.scrape(&name).await;
-            match batch {
-                Ok(batch) => {
-                    self.registry.measures.take(&name, batch, period_seconds);
-                    Some(name)
-                }
-                Err(error) => {
-                    tracing::debug!(node = name, error = causes::chain(&error), "cannot measure a node");
-                    None
-                }
-            }
-        });
+        let asked: Vec<BoxFuture<'_, Option<String>>> =
+            asked.map(|name| self.measure_node(name, period_seconds).boxed()).collect();
+        let answers = futures::stream::iter(asked);
         let answered: HashSet<String> =
             answers.buffer_unordered(NODES_AT_ONCE).filter_map(std::future::ready).collect().await;
         self.registry.measures.forget(|node| answered.contains(node));
+    }
+
+    /// Asks a node, and returns its name if it answered.
+    async fn measure_node(&self, name: String, period_seconds: u32) -> Option<String> {
+        match self.scrape(&name).await {
+            Ok(batch) => {
+                self.registry.measures.take(&name, batch, period_seconds);
+                Some(name)
+            }
+            Err(error) => {
+                tracing::debug!(node = name, error = causes::chain(&error), "cannot measure a node");
+                None
+            }
+        }
     }
 
     async fn scrape(&self, node: &str) -> Result<Batch, ScrapeError> {

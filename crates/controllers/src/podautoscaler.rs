@@ -209,7 +209,7 @@ fn target(
     let scale = look.live.scale(&resource, &key)?;
     // A definition may be replaced by one with other names.
     look.memory.resource = scale.is_ok().then(|| (reference.clone(), resource.clone()));
-    Some(scale.map(|scale| (resource, scale)))
+    Some(scale.map(|scale| (resource, scale)).map_err(|error| error.why))
 }
 
 /// The resource of a kind in a group, whatever the version; `None` while the server is asked.

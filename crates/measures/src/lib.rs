@@ -20,8 +20,10 @@
 //!
 //! This crate must not know where figures come from, nor how usage is served.
 
+mod batch;
 mod parse;
 mod samples;
 
-pub use parse::{Batch, ParseError};
-pub use samples::{Measured, PodUsage, Samples, Usage};
+pub use batch::{Batch, Measured};
+pub use parse::ParseError;
+pub use samples::{PodUsage, Samples, Usage};

@@ -4,20 +4,10 @@ use std::collections::HashMap;
 
 use jiff::Timestamp;
 
-use crate::Measured;
+use crate::batch::{Batch, Measured};
 
 /// How many containers one node may report. Kubernetes plans for 110 pods a node, and for 300,000 containers a cluster.
 const CONTAINERS_MAX: usize = 20_000;
-
-/// What a node measured at one time. Subjects without processor time or memory are left out, as they are upstream: they
-/// have just started, or their figures are incomplete.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Batch {
-    /// The node itself.
-    pub node: Option<Measured>,
-    /// Containers by namespace, pod and name. A pod with an incomplete container is missing.
-    pub pods: HashMap<(String, String), HashMap<String, Measured>>,
-}
 
 /// Why a text cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,31 +4,11 @@ use std::collections::HashMap;
 
 use jiff::Timestamp;
 
-use crate::Batch;
+use crate::batch::{Batch, Measured};
 
 /// A container that started within one period gives a rate from its start on, if it has run for at least this long: over
 /// less, the rate would not be accurate.
 const FRESH_SECONDS_MIN: i64 = 10;
-
-/// What was measured of a node or a container at one time.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Measured {
-    /// When it started; long ago if that is not known.
-    pub started: Timestamp,
-    /// When it was measured.
-    pub at: Timestamp,
-    /// The processor time since its start, in core-nanoseconds.
-    pub cpu_nanos: u64,
-    /// The memory that cannot be reclaimed at once, in bytes.
-    pub memory_bytes: u64,
-}
-
-impl Measured {
-    /// Whether it has all figures.
-    pub(crate) fn is_complete(&self) -> bool {
-        self.cpu_nanos != 0 && self.memory_bytes != 0
-    }
-}
 
 /// What a node or a container uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

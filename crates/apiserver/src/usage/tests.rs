@@ -104,7 +104,7 @@ async fn answers_of_nodes_are_bounded_in_size_and_time() {
         why.push(causes::chain(&error));
     }
     let expected = [
-        "the node refused: length limit exceeded",
+        "the node refused: an answer of more than 8388608 bytes",
         "no answer within 10 s",
         "cannot read the figures: line 1 is not a sample of a metric",
         "the node refused: HTTP status 403",

@@ -119,12 +119,15 @@ impl Scales {
             Err(why) => return Some(Err(why)),
         };
         let Some(resource) = resource else { return Some(Ok(None)) };
-        let read = live.scale(&resource, key)?;
-        Some(read.map(|scale| {
-            let scale = scale.filter(|scale| scale.metadata.uid.as_deref() == Some(owner.uid))?;
-            let replicas = scale.spec.as_ref().and_then(|spec| spec.replicas);
-            Some(Scale { uid: owner.uid.to_owned(), replicas: replicas.unwrap_or(0) })
-        }))
+        Some(match live.scale(&resource, key)? {
+            Ok(scale) if scale.metadata.uid.as_deref() == Some(owner.uid) => {
+                let replicas = scale.spec.as_ref().and_then(|spec| spec.replicas);
+                Ok(Some(Scale { uid: owner.uid.to_owned(), replicas: replicas.unwrap_or(0) }))
+            }
+            Ok(_) => Ok(None),
+            Err(error) if error.is_missing => Ok(None),
+            Err(error) => Err(error.why),
+        })
     }
 }
 

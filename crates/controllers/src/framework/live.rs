@@ -32,7 +32,6 @@ enum Question {
     Served,
     Scale(ResourceType, ObjectKey),
     May(Box<SubjectAccessReviewSpec>),
-    Scale(ResourceType, ObjectKey),
     Selected { resource: ResourceType, namespace: String, labels: String },
     ItemsAt(String),
 }
@@ -45,10 +44,18 @@ enum Answer {
     Accepted,
     Version(String),
     Served(Arc<Discovered>),
-    Scale(Result<Option<Arc<Scale>>, String>),
+    Scale(Result<Arc<Scale>, NoScale>),
     May(bool),
-    Scale(Result<Arc<Scale>, String>),
     Items(Result<Vec<Value>, String>),
+}
+
+/// Why the scale of an object cannot be read.
+#[derive(Clone, Debug)]
+pub(crate) struct NoScale {
+    /// Whether there is no such object.
+    pub(crate) is_missing: bool,
+    /// The server's words.
+    pub(crate) why: String,
 }
 
 /// The questions of one look at a key, and the answers received.
@@ -140,13 +147,12 @@ impl Live {
         }
     }
 
-    /// The scale of an object, or why it cannot be read: that is reported, not retried. The innermost `None` means that
-    /// there is no such object.
+    /// The scale of an object, or why it cannot be read: that is reported, as it may be a user's mistake, not retried.
     pub(crate) fn scale(
         &mut self,
         resource: &ResourceType,
         key: &ObjectKey,
-    ) -> Option<Result<Option<Arc<Scale>>, String>> {
+    ) -> Option<Result<Arc<Scale>, NoScale>> {
         match self.ask(Question::Scale(resource.clone(), key.clone()))? {
             Answer::Scale(scale) => Some(scale),
             _ => None,
@@ -157,18 +163,6 @@ impl Live {
     pub(crate) fn may(&mut self, who_and_what: SubjectAccessReviewSpec) -> Option<bool> {
         match self.ask(Question::May(Box::new(who_and_what)))? {
             Answer::May(allowed) => Some(allowed),
-            _ => None,
-        }
-    }
-
-    /// The scale of an object, or why it has none: for people, as it may be a mistake of theirs.
-    pub(crate) fn scale(
-        &mut self,
-        resource: &ResourceType,
-        key: &ObjectKey,
-    ) -> Option<Result<Arc<Scale>, String>> {
-        match self.ask(Question::Scale(resource.clone(), key.clone()))? {
-            Answer::Scale(scale) => Some(scale),
             _ => None,
         }
     }
@@ -261,23 +255,19 @@ async fn answer(client: &Client, question: &Question) -> Result<Answer, ClientEr
         Question::Served => client.discover().await.map(|found| Answer::Served(Arc::new(found))),
         Question::Scale(resource, key) => {
             let target = Target::object(resource.clone(), key).subresource("scale");
-            let read = match client.connection().call(Request::new(Verb::Get, target)).await {
-                Ok(response) => response.body.decode("Scale").map(|scale| Some(Arc::new(scale))),
-                Err(error) if error.is_not_found() => Ok(None),
-                Err(error) => Err(error),
-            };
-            Ok(Answer::Scale(read.map_err(|error| causes::chain(&error))))
+            let response = client.connection().call(Request::new(Verb::Get, target)).await;
+            let scale = response.and_then(|response| response.body.decode("Scale"));
+            Ok(Answer::Scale(
+                scale.map(Arc::new).map_err(|error| NoScale {
+                    is_missing: error.is_not_found(),
+                    why: causes::chain(&error),
+                }),
+            ))
         }
         Question::May(spec) => {
             let review = SubjectAccessReview { spec: (**spec).clone(), ..SubjectAccessReview::default() };
             let review = client.create(&review).await?;
             Ok(Answer::May(review.status.is_some_and(|status| status.allowed)))
-        }
-        Question::Scale(resource, key) => {
-            let target = Target::object(resource.clone(), key).subresource("scale");
-            let response = client.connection().call(Request::new(Verb::Get, target)).await;
-            let scale = response.and_then(|response| response.body.decode::<Scale>("Scale"));
-            Ok(Answer::Scale(scale.map(Arc::new).map_err(|error| causes::chain(&error))))
         }
         Question::Selected { resource, namespace, labels } => {
             let options = ListOptions::labels(labels.as_str());

@@ -217,7 +217,7 @@ fn cases() -> Vec<Case> {
             "POST",
             "/api/v1/namespaces/default/pods/p/eviction",
             named("p"),
-            &["CREATE pods/eviction", "DELETE pods"],
+            &["CREATE pods/eviction", "UPDATE pods/status", "DELETE pods"],
         ),
         case(
             "POST",
