@@ -46,7 +46,7 @@ impl Orphan {
     pub(super) fn plan(&self) -> Plan {
         let mut plan = Plan::default();
         if !self.is_counted {
-            plan.then(tracked::untrack(&self.pod));
+            plan.then(tracked::untrack_unless_changed(&self.pod));
         }
         plan
     }

@@ -1,3 +1,4 @@
+use client::Patch;
 use jiff::SignedDuration;
 use k8s_openapi::api::batch::v1::JobStatus;
 use k8s_openapi::api::core::v1::Pod;
@@ -388,6 +389,10 @@ fn an_orphan_loses_its_finalizer() {
     for (is_counted, actions) in [(true, 0), (false, 1)] {
         assert_eq!(Orphan { pod: Arc::clone(&pod), is_counted }.plan().actions().len(), actions);
     }
+    // A Job that adopts it meanwhile has its finalizer.
+    let action = tracked::untrack_unless_changed(&pod);
+    let Action::Patch { patch: Patch::Strategic(patch), .. } = &action else { panic!("{action:?}") };
+    assert_eq!(patch["metadata"]["resourceVersion"], pod.metadata.resource_version.to_string());
     let mut other = running(&owner, "b");
     other.metadata.owner_references.as_mut().unwrap()[0].kind = "Workflow".into();
     assert!(!orphan::may_be(&crate::pods::lean(&other)), "that is another controller's business");

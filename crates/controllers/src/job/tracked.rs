@@ -7,7 +7,7 @@ use client::{LeanContainer, LeanContainerStatus, LeanPod, Patch, ResourceType, k
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::batch::v1::{Job, PodFailurePolicy};
 use semantics::conditions;
-use serde_json::json;
+use serde_json::{Value as Json, json};
 
 use super::failure_policy::{Match, matched};
 use super::terms::{completions_of_indexed, spec, uncounted};
@@ -136,12 +136,23 @@ fn containers_ended_at(pod: &LeanPod) -> Option<Timestamp> {
 
 /// Lets go of a pod: it is counted, or need not be.
 pub(super) fn untrack(pod: &LeanPod) -> Action {
-    Action::Patch {
-        resource: ResourceType::of::<LeanPod>(),
-        key: key_of(pod),
-        subresource: "",
-        patch: Patch::Strategic(json!({"metadata": {
-            "uid": pod.metadata.uid.as_str(), "$deleteFromPrimitiveList/finalizers": [FINALIZER],
-        }})),
-    }
+    let uid = pod.metadata.uid.as_str();
+    change(pod, json!({"metadata": {"uid": uid, "$deleteFromPrimitiveList/finalizers": [FINALIZER]}}))
+}
+
+/// Lets go of a pod that no Job has, unless one adopts it at the same time: that counts on the finalizer.
+pub(super) fn untrack_unless_changed(pod: &LeanPod) -> Action {
+    let (uid, version) = (pod.metadata.uid.as_str(), pod.metadata.resource_version.to_string());
+    let finalizers = [FINALIZER];
+    change(
+        pod,
+        json!({"metadata": {
+            "uid": uid, "resourceVersion": version, "$deleteFromPrimitiveList/finalizers": finalizers,
+        }}),
+    )
+}
+
+fn change(pod: &LeanPod, patch: Json) -> Action {
+    let resource = ResourceType::of::<LeanPod>();
+    Action::Patch { resource, key: key_of(pod), subresource: "", patch: Patch::Strategic(patch) }
 }

@@ -217,7 +217,7 @@ fn cases() -> Vec<Case> {
             "POST",
             "/api/v1/namespaces/default/pods/p/eviction",
             named("p"),
-            &["CREATE pods/eviction", "UPDATE pods/status", "DELETE pods"],
+            &["CREATE pods/eviction", SHOWS_EVICTION, "DELETE pods"],
         ),
         case(
             "POST",
@@ -311,6 +311,9 @@ async fn prepare(server: &TestServer) {
     server.create("certificates.k8s.io", "certificatesigningrequests", "", request).await.unwrap();
 }
 
+/// An eviction shows on the pod before that is deleted.
+const SHOWS_EVICTION: &str = "UPDATE pods/status";
+
 #[tokio::test]
 async fn every_way_passes_every_stage_once() {
     let (server, recorder) = recorded().await;
@@ -325,7 +328,10 @@ async fn every_way_passes_every_stage_once() {
             let result =
                 server.request(&admin(), method, &format!("{path}{query}"), form, body.clone()).await;
             assert!(result.is_ok(), "{what}: {}", result.unwrap_err());
-            let passed = check_passages(recorder.take(), writes, end, &what);
+            // A pod that would only be evicted does not show it.
+            let shows = |write: &&&str| end == Stage::Commit || **write != SHOWS_EVICTION;
+            let writes: Vec<&str> = writes.iter().filter(shows).copied().collect();
+            let passed = check_passages(recorder.take(), &writes, end, &what);
             let allowed = if query.is_empty() { passed } else { 0 };
             let written = revision(&server).await - before;
             assert!(
