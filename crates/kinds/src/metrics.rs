@@ -22,8 +22,8 @@ pub(crate) static NODE_METRICS: Simple = Simple {
     table: Table {
         columns: COLUMNS,
         row: |object, _| {
-            let usage = object.get("usage");
-            cells![name(object), usage.str_at("cpu"), usage.str_at("memory"), object.str_at("window")]
+            let [cpu, memory] = ["usage.cpu", "usage.memory"].map(|path| object.str_at(path));
+            cells![name(object), cpu, memory, object.str_at("window")]
         },
     },
     ..Simple::PLAIN

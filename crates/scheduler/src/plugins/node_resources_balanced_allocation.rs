@@ -22,8 +22,8 @@ impl NodeResourcesBalancedAllocation {
         NodeResourcesBalancedAllocation { resources }
     }
 
-    /// How alike the shares of the resources are on a node, of [`SCORE_MAX`].
-    fn balance(&self, pod: &PodInfo, node: &NodeInfo, amount: impl Fn(Demand) -> i64) -> i64 {
+    /// How different the shares of the resources are on a node: their standard deviation, at most one half.
+    fn deviation(&self, pod: &PodInfo, node: &NodeInfo, amount: impl Fn(Demand) -> i64) -> f64 {
         let shares = || {
             self.resources.iter().filter_map(|resource| {
                 let demand = demand(&resource.name, Unspecified::Zero, pod, node)?;
@@ -31,7 +31,7 @@ impl NodeResourcesBalancedAllocation {
             })
         };
         let count = shares().count();
-        let deviation = match count {
+        match count {
             0 | 1 => 0.0,
             // The standard deviation of two numbers is half their distance.
             2 => shares().reduce(|one, other| (one - other).abs() / 2.0).unwrap_or(0.0),
@@ -40,8 +40,7 @@ impl NodeResourcesBalancedAllocation {
                 let squares: f64 = shares().map(|share| (share - mean) * (share - mean)).sum();
                 (squares / count as f64).sqrt()
             }
-        };
-        ((1.0 - deviation) * SCORE_MAX as f64) as i64
+        }
     }
 }
 
@@ -58,10 +57,11 @@ impl Score for NodeResourcesBalancedAllocation {
         self.resources.iter().any(|resource| pod.requests.amount(&resource.name) > 0).then_some(())
     }
 
-    /// By how much the pod improves the balance: 75 if it changes nothing, at least 50.
+    /// By how much the pod improves the balance: 75 if it changes nothing, at least 50. Rounded once, or a pod would be drawn to
+    /// a node where another has just cost a whole point.
     fn score(&self, _: &(), pod: &PodInfo, node: &NodeInfo) -> i64 {
-        let with = self.balance(pod, node, |demand| demand.requested);
-        let without = self.balance(pod, node, |demand| demand.used);
-        SCORE_MAX / 2 + (SCORE_MAX / 2 + with - without) / 2
+        let with = self.deviation(pod, node, |demand| demand.requested);
+        let without = self.deviation(pod, node, |demand| demand.used);
+        ((0.75 + (without - with) / 2.0) * SCORE_MAX as f64) as i64
     }
 }
