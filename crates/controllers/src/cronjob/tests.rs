@@ -356,7 +356,7 @@ fn only_jobs_of_the_cron_job_count() {
         serde_json::from_value(json!({"metadata": meta, "spec": {"template": {}}})).unwrap()
     };
     let owner = |uid: &str| json!([{"apiVersion": "batch/v1", "kind": "CronJob", "name": "tick", "uid": uid, "controller": true}]);
-    // An orphan, one of another CronJob, and one that a user started by hand: only that is told of, and none is listed.
+    // An orphan, one of another CronJob, and one that a user started by hand: only the last gets an event, and none is listed.
     world.jobs =
         vec![job("orphan", json!([])), job("other", owner("other-uid")), job("by-hand", owner("cron-uid"))];
     world.settle();

@@ -87,7 +87,7 @@ fn write(budget: &PodDisruptionBudget, status: PodDisruptionBudgetStatus, plan: 
     }
 }
 
-/// When a pod is no longer believed to be the target of a disruption; `None` if it is not, or is going.
+/// When a pod stops counting as the target of a disruption; `None` if it is not one, or is being deleted.
 pub(super) fn stale_at(pod: &LeanPod) -> Option<Timestamp> {
     if semantics::pods::is_deleting(pod) || pods::is_terminal(pod) {
         return None;

@@ -52,7 +52,7 @@ enum Answer {
 /// Why the scale of an object cannot be read.
 #[derive(Clone, Debug)]
 pub(crate) struct NoScale {
-    /// Whether there is no such object.
+    /// Whether the object does not exist.
     pub(crate) is_missing: bool,
     /// The server's words.
     pub(crate) why: String,

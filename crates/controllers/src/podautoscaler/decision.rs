@@ -378,7 +378,7 @@ fn by_metrics(
             draft.warn("FailedComputeMetricsReplicas", &text);
             Err(if first.is_spec { Wrong::Spec } else { Wrong::Internal })
         }
-        // There is no metric, which validation does not let pass.
+        // Validation refuses an autoscaler without metrics.
         (None, None) => Err(Wrong::Spec),
     }
 }

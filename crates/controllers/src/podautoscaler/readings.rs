@@ -25,7 +25,7 @@ pub(super) type Readings = BTreeMap<String, Reading>;
 /// The readings of a resource from a list of PodMetrics: of whole pods, or of one container in each.
 ///
 /// # Errors
-/// There are no metrics, or none of the container; in upstream's words.
+/// The metrics are missing, or those of the container are; in upstream's words.
 pub(super) fn of_resource(
     pods: &[Value],
     resource: &str,

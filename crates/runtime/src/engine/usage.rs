@@ -170,7 +170,7 @@ fn counters(path: &str) -> io::Result<Option<Counters>> {
     }
 }
 
-/// Whether there is no such file, or there was one when it was opened.
+/// Whether the file is missing, or was removed after it had been opened.
 fn is_gone(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(Errno::NODEV.raw_os_error())
 }

@@ -9,7 +9,7 @@ use crate::plugins::DEFAULTS;
 /// Why the plugins of a profile do not go together, in upstream's words.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SetError {
-    /// There is no plugin of this name.
+    /// No plugin has this name.
     #[error("{point} {name:?} does not exist")]
     Unknown {
         /// The interface of the extension point.

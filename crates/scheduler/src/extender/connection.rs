@@ -29,7 +29,7 @@ pub enum ExtenderError {
         /// The cause.
         why: String,
     },
-    /// There was no answer in time.
+    /// The answer did not come in time.
     #[error("the extender at {url} did not answer in time")]
     Timeout {
         /// Where it was sent.

@@ -26,7 +26,7 @@ fn extended() -> Scheduler {
 fn asked(scheduler: &mut Scheduler) -> Question {
     match scheduler.next(now()) {
         Some(Outcome::Ask(question)) => question,
-        other => panic!("{other:?} is no question"),
+        other => panic!("{other:?} is not a question"),
     }
 }
 
@@ -45,7 +45,7 @@ fn passed(names: &[&str], rejected: Vec<(String, Rejection)>) -> Answer {
 fn node_of(scheduler: &mut Scheduler) -> String {
     match scheduler.next(now()) {
         Some(Outcome::Bind { placement, .. }) => placement.node.to_string(),
-        other => panic!("{other:?} is no binding"),
+        other => panic!("{other:?} is not a binding"),
     }
 }
 
